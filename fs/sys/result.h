@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cerrno>
+
 #include <tl/expected.hpp>
 
 namespace layerfs {
@@ -34,17 +35,17 @@ inline tl::unexpected<Errno> fail(Errno error) { return tl::unexpected<Errno>(er
 
 // Evaluates `expr`, a Result or Outcome, and returns its error from the enclosing function if it
 // holds one. The _ASSIGN form binds the value: LAYERFS_TRY_ASSIGN(UniqueFd fd, open_at(...)).
-#define LAYERFS_TRY(expr)                                                   \
-  do {                                                                      \
-    if (auto layerfs_try_result = (expr); !layerfs_try_result)              \
-      return tl::make_unexpected(std::move(layerfs_try_result.error()));    \
+#define LAYERFS_TRY(expr)                                                \
+  do {                                                                   \
+    if (auto layerfs_try_result = (expr); !layerfs_try_result)           \
+      return tl::make_unexpected(std::move(layerfs_try_result.error())); \
   } while (false)
 
 #define LAYERFS_CONCAT_INNER(a, b) a##b
 #define LAYERFS_CONCAT(a, b) LAYERFS_CONCAT_INNER(a, b)
 #define LAYERFS_TRY_ASSIGN(declaration, expr) \
   LAYERFS_TRY_ASSIGN_TO(LAYERFS_CONCAT(layerfs_result_, __LINE__), declaration, expr)
-#define LAYERFS_TRY_ASSIGN_TO(holder, declaration, expr)            \
-  auto holder = (expr);                                             \
+#define LAYERFS_TRY_ASSIGN_TO(holder, declaration, expr)              \
+  auto holder = (expr);                                               \
   if (!holder) return tl::make_unexpected(std::move(holder.error())); \
   declaration = std::move(*holder)

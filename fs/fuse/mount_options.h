@@ -1,0 +1,29 @@
+// All that decides how a union is mounted.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "fs/op/file_system.h"
+
+namespace layerfs::fuse {
+
+enum class Transport {
+  kAuto,     // io_uring where the kernel and libfuse have it, else /dev/fuse
+  kIoUring,  // refuse to mount without it
+  kDevFuse,
+};
+
+struct MountOptions {
+  op::StackOptions stack;
+  std::string mountpoint;                   // an existing directory
+  std::string source = "layerfs";           // first column of /proc/mounts
+  bool read_only = false;                   // also without an upper
+  bool allow_other = true;                  // without root it needs user_allow_other in fuse.conf
+  std::vector<std::string> kernel_options;  // nosuid, nodev, noexec, noatime, ..., context=...
+  Transport transport = Transport::kAuto;
+  unsigned threads = 0;  // 0: as many as help
+  bool debug = false;    // each request to the log
+};
+
+}  // namespace layerfs::fuse

@@ -1,0 +1,37 @@
+// Attributes of nodes and of the file system.
+#pragma once
+
+#include <sys/statvfs.h>
+
+#include <optional>
+#include <string>
+
+#include "fs/op/file_system.h"
+#include "fs/op/types.h"
+
+namespace layerfs::op {
+
+// What a setattr is to change; an empty value changes nothing but, with kill_suidgid, the bits.
+struct AttrChange {
+  std::optional<mode_t> mode;  // permission bits, as chmod takes them
+  std::optional<uid_t> uid;
+  std::optional<gid_t> gid;
+  std::optional<off_t> size;
+  std::optional<timespec> atime;  // tv_nsec may be UTIME_NOW
+  std::optional<timespec> mtime;  // tv_nsec may be UTIME_NOW
+  // Clear setuid, setgid (if group-executable) and security.capability, as a write by one without
+  // CAP_FSETID does: FATTR_KILL_SUIDGID, or a SETATTR with no valid bits (HANDLE_KILLPRIV_V2).
+  bool kill_suidgid = false;
+};
+
+Result<struct stat> getattr(FileSystem& fs, NodeId node);
+
+// Copies the file up first, without its data where data does not change (metacopy).
+Result<struct stat> setattr(FileSystem& fs, NodeId node, const AttrChange& change);
+
+Result<std::string> readlink(FileSystem& fs, NodeId node);
+
+// The upper's file system, or the topmost lower's on a read-only mount, as overlayfs has it.
+Result<struct statvfs> statfs(FileSystem& fs);
+
+}  // namespace layerfs::op

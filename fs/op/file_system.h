@@ -1,0 +1,59 @@
+// One mounted union: what every operation works on.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "fs/op/backing.h"
+#include "fs/sys/failure.h"
+
+namespace layerfs::op {
+
+// Which files are opened as passthrough where the mount may have it (doc/architecture.md).
+enum class PassthroughPolicy {
+  kAuto,   // upper files, and lower programs and libraries; all on a read-only mount
+  kAll,    // all files
+  kUpper,  // files of the upper only
+  kNone,
+};
+
+// What makes a union. Paths are relative to the working directory at open_file_system().
+struct StackOptions {
+  std::vector<std::string> lowerdirs;  // topmost first; at least one unless there is an upper
+  std::string upperdir;                // empty: a read-only union
+  std::string workdir;                 // on the same file system as upperdir
+  bool user_xattr = false;             // user.overlay.* instead of trusted.overlay.*
+  bool volatile_upper = false;         // no syncing; the work directory is marked as overlayfs does
+  bool redirect_dir = true;  // rename of lower directories by overlay.redirect, else EXDEV
+  bool metacopy = true;      // changes of metadata copy no data
+  bool index = true;         // lower hard links stay one file after copy-up
+  PassthroughPolicy passthrough = PassthroughPolicy::kAuto;
+};
+
+class FileSystem;  // defined in fs/op/file_system_state.h; others only pass it on
+
+struct FileSystemDeleter {
+  void operator()(FileSystem* fs) const noexcept;
+};
+using FileSystemPtr = std::unique_ptr<FileSystem, FileSystemDeleter>;
+
+// Opens the layers, takes the upper (one daemon at a time: a lock on the work directory) and
+// prepares the work directory. All operations on the result are thread-safe. The Failure's sentence
+// names the directory that is missing, not a directory, in use, without xattrs, or on another file
+// system than its peer.
+Outcome<FileSystemPtr> open_file_system(const StackOptions& options);
+
+// Allows passthrough from now on, before the first request. `backing` outlives the file system;
+// null: every file is cached.
+void set_backing(FileSystem& fs, Backing* backing);
+
+// True if any layer may hold an xattr a user could see; false lets the transport end xattr
+// requests for good. Conservative: true when not known.
+bool may_have_xattrs(const FileSystem& fs);
+
+// True if there is no upper.
+bool is_read_only(const FileSystem& fs);
+
+}  // namespace layerfs::op

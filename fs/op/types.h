@@ -1,0 +1,52 @@
+// The values that requests and replies are made of, free of any transport.
+#pragma once
+
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "fs/sys/result.h"
+
+namespace layerfs::op {
+
+// What the kernel calls a nodeid. 1 is the root; ids are never reused while the daemon lives and
+// have nothing to do with st_ino.
+using NodeId = std::uint64_t;
+inline constexpr NodeId kRootNode = 1;
+
+// Names one open file; 0 is no handle. Never reused while the daemon lives.
+using HandleId = std::uint64_t;
+
+// Who asks. Permission is checked by the kernel before (mount option default_permissions); these
+// ids only own what is created.
+struct Caller {
+  uid_t uid = 0;
+  gid_t gid = 0;
+  pid_t pid = 0;
+  mode_t umask = 0;  // of the caller; mode arguments arrive unmasked
+};
+
+// A name resolved. The holder owes the tree one forget() per Entry it was given.
+struct Entry {
+  NodeId node = 0;
+  struct stat attr = {};
+};
+
+// How the kernel is to do the I/O of one open file (fuse-protocol FOPEN_* flags).
+enum class IoMode {
+  kCached,       // through the page cache, READ and WRITE come to the daemon
+  kPassthrough,  // the kernel reads and writes the backing file itself
+};
+
+// An opened file. The holder owes one release(); until then `backing` stays registered.
+struct Opened {
+  HandleId handle = 0;
+  IoMode mode = IoMode::kCached;
+  int backing = 0;          // id from Backing::open, with kPassthrough only
+  bool keep_cache = false;  // what the page cache holds of this inode is still true
+};
+
+}  // namespace layerfs::op
