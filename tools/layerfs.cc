@@ -1,0 +1,71 @@
+#include <algorithm>
+#include <array>
+#include <ostream>
+
+#include "tools/command_line.h"
+#include "tools/commands.h"
+
+namespace layerfs::tools {
+
+namespace {
+
+int run_help(const Args& args, Io& io);
+
+int run_version(const Args&, Io& io) {
+  io.out << "layerfs " << LAYERFS_VERSION << "\n";
+  return kDone;
+}
+
+constexpr std::array kCommands = {
+    Command{"help", "Explain layerfs, or one command", run_help},
+    Command{"version", "Print the version", run_version},
+};
+
+const Command* find_command(std::string_view name) {
+  const auto found = std::ranges::find(kCommands, name, &Command::name);
+  return found == kCommands.end() ? nullptr : &*found;
+}
+
+int run_help(const Args& args, Io& io) {
+  if (!args.empty()) return run_layerfs({args[0], "--help"}, io);
+  io.out << "layerfs: container images as directories\n\n"
+            "Usage: layerfs [--root DIR] COMMAND [ARGUMENTS]\n\nCommands:\n";
+  for (const Command& command : kCommands) {
+    io.out << "  " << command.name << std::string(12 - command.name.size(), ' ') << command.summary
+           << "\n";
+  }
+  io.out << "\n`layerfs COMMAND --help` explains a command. The store is --root, $LAYERFS_ROOT, or "
+         << default_store_root() << ".\n";
+  return kDone;
+}
+
+// Moves a `--root DIR` or `--root=DIR` that stands before the subcommand behind it.
+Args with_root_behind_command(Args args) {
+  if (args.empty()) return args;
+  const std::size_t words = args[0].starts_with("--root=") ? 1 : args[0] == "--root" ? 2 : 0;
+  if (words == 0 || args.size() <= words) return args;
+  const auto command = args.begin() + static_cast<std::ptrdiff_t>(words);
+  std::rotate(args.begin(), command, command + 1);
+  return args;
+}
+
+}  // namespace
+
+std::span<const Command> commands() { return kCommands; }
+
+int run_layerfs(const Args& given, Io& io) {
+  const Args args = with_root_behind_command(given);
+  if (args.empty()) {
+    run_help({}, io);
+    return kUsage;
+  }
+  if (args[0] == "--help" || args[0] == "-h") return run_help({}, io);
+  if (args[0] == "--version" || args[0] == "-V") return run_version({}, io);
+  if (const Command* command = find_command(args[0])) {
+    return command->run(Args(args.begin() + 1, args.end()), io);
+  }
+  report(io, "there is no command '" + args[0] + "'; `layerfs --help` lists them");
+  return kUsage;
+}
+
+}  // namespace layerfs::tools
