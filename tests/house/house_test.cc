@@ -87,7 +87,7 @@ TEST(House, ClangFormatIsClean) {
 }
 
 TEST(House, ScriptsParse) {
-  for (const char* script : {"tools/setup", "tests/run", ".ci/run"})
+  for (const char* script : {"tools/setup", "tests/run", "tests/lint", ".ci/run"})
     EXPECT_EQ(run({"bash", "-n", script}, {.directory = kRoot}).err, "") << script;
 }
 
