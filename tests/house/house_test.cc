@@ -87,7 +87,8 @@ TEST(House, ClangFormatIsClean) {
 }
 
 TEST(House, ScriptsParse) {
-  for (const char* script : {"tools/setup", "tests/run", "tests/lint", ".ci/run"})
+  for (const char* script :
+       {"tools/setup", "tools/apt.sh", "tools/demo-image", "tests/run", "tests/lint", ".ci/run"})
     EXPECT_EQ(run({"bash", "-n", script}, {.directory = kRoot}).err, "") << script;
 }
 
