@@ -1,0 +1,112 @@
+#include "layerstore/layer_dir.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include <nlohmann/json.hpp>
+
+#include "layerstore/file_util.h"
+#include "layerstore/json_view.h"
+
+namespace layerfs::store {
+
+namespace {
+
+constexpr std::size_t kRecordLimit = 1 << 20;
+
+std::string relative(const std::string& key) { return std::string(kLayers) + "/" + key; }
+
+bool exists(const StoreDir& store, const std::string& key) {
+  return ::faccessat(store.fd(), relative(key).c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+// Garbage collection may have moved the directory away before the lock was had.
+bool was_collected(int fd, const StoreDir& store, const std::string& key) {
+  struct stat held, named;
+  return ::fstat(fd, &held) != 0 ||
+         ::fstatat(store.fd(), relative(key).c_str(), &named, AT_SYMLINK_NOFOLLOW) != 0 ||
+         held.st_ino != named.st_ino;
+}
+
+}  // namespace
+
+std::vector<Digest> chain_ids(const std::vector<Digest>& diff_ids) {
+  std::vector<Digest> chain;
+  for (const Digest& diff_id : diff_ids) {
+    chain.push_back(chain.empty() ? diff_id
+                                  : Digest::of(chain.back().text() + " " + diff_id.text()));
+  }
+  return chain;
+}
+
+std::string layer_key(const Digest& diff_id) { return diff_id.hex(); }
+
+std::string layer_key(const Digest& diff_id, const Digest& chain_id) {
+  return diff_id.hex() + "." + chain_id.hex();
+}
+
+std::optional<std::string> find_layer(const StoreDir& store, const Digest& diff_id,
+                                      const Digest& chain_id) {
+  for (std::string key : {layer_key(diff_id), layer_key(diff_id, chain_id)}) {
+    if (exists(store, key)) return key;
+  }
+  return std::nullopt;
+}
+
+std::string write_layer_record(const LayerRecord& record) {
+  const nlohmann::ordered_json json = {
+      {"version", 1},
+      {"diffID", record.diff_id.text()},
+      {"size", record.size},
+      {"entries", record.entries},
+      {"root", record.has_root},
+      {"ownership", record.ownership == Ownership::kReal ? "real" : "recorded"}};
+  return json.dump() + "\n";
+}
+
+Outcome<LayerRecord> parse_layer_record(std::string_view text) {
+  const std::optional<JsonView> json = JsonView::parse(text);
+  if (!json || json->number("version") != 1) return refuse("its record is broken");
+  const std::optional<Digest> diff_id = Digest::parse(json->text("diffID"));
+  if (!diff_id) return refuse("its record has no digest");
+  LayerRecord record{*diff_id};
+  record.size = json->number("size").value_or(0);
+  record.entries = json->number("entries").value_or(0);
+  record.has_root = json->flag("root");
+  if (json->text("ownership") == "recorded") record.ownership = Ownership::kRecorded;
+  return record;
+}
+
+Outcome<Layer> lease_layer(const StoreDir& store, const std::string& key) {
+  const std::string path = store.path(relative(key));
+  sys::UniqueFd fd(::openat(store.fd(), relative(key).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return refuse("cannot open the layer '" + path + "'", Errno::last());
+  while (::flock(fd.get(), LOCK_SH) != 0) {
+    if (errno != EINTR) return refuse("cannot lock the layer '" + path + "'", Errno::last());
+  }
+  if (was_collected(fd.get(), store, key)) {
+    return refuse("the layer '" + path + "' has just been removed", ENOENT);
+  }
+  Layer layer{
+      Digest(Digest::Bytes{}), key,          path + "/" + kLayerTree, path + "/" + kLayerIndex, 0,
+      Ownership::kReal,        std::move(fd)};
+  LAYERFS_TRY_ASSIGN(const LayerRecord record, read_layer_record(layer));
+  layer.diff_id = record.diff_id;
+  layer.size = record.size;
+  layer.ownership = record.ownership;
+  return layer;
+}
+
+Outcome<LayerRecord> read_layer_record(const Layer& layer) {
+  const Result<std::string> text = read_file(layer.lease.get(), kLayerRecord, kRecordLimit);
+  if (!text) return refuse("cannot read the record of the layer '" + layer.key + "'", text.error());
+  Outcome<LayerRecord> record = parse_layer_record(*text);
+  if (!record) return refuse("the layer '" + layer.key + "' is broken: " + record.error().sentence);
+  return record;
+}
+
+}  // namespace layerfs::store

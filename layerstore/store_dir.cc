@@ -1,0 +1,171 @@
+#include "layerstore/store_dir.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <random>
+#include <vector>
+
+#include "layerstore/file_util.h"
+
+namespace layerfs::store {
+
+namespace {
+
+using Names = std::vector<std::string>;
+
+constexpr const char* kLayout = "{\"imageLayoutVersion\":\"1.0.0\"}\n";
+constexpr const char* kEmptyIndex =
+    "{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.index.v1+json\","
+    "\"manifests\":[]}\n";
+constexpr const char* kAddLock = "add.lock";
+constexpr const char* kIndexLock = "index.lock";
+constexpr const char* kLayerLock = "layer.lock";
+
+sys::UniqueFd open_directory(int dirfd, const char* path) {
+  return sys::UniqueFd(::openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+}
+
+bool exists(int dirfd, const char* name) {
+  return ::faccessat(dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+bool is_empty_directory(const std::string& path) {
+  std::error_code error;
+  return std::filesystem::is_empty(path, error) && !error;
+}
+
+std::string absolute_path(const std::string& path) {
+  std::error_code error;
+  std::filesystem::path absolute = std::filesystem::absolute(path, error).lexically_normal();
+  if (!absolute.has_filename()) absolute = absolute.parent_path();  // "/store/"
+  return absolute.string();
+}
+
+// oci-layout comes last: with it the directory is a store.
+Result<void> fill(int fd) {
+  for (const char* name : {"blobs", "blobs/sha256"}) LAYERFS_TRY(make_dir(fd, name, 0755));
+  // Layers hold setuid programs of whatever age: nobody else may reach them here.
+  for (const char* name : {"layers", "layers/sha256", "snapshots", "tmp"}) {
+    LAYERFS_TRY(make_dir(fd, name, 0700));
+  }
+  if (!exists(fd, "index.json")) LAYERFS_TRY(replace_file(fd, "index.json", kEmptyIndex));
+  if (!exists(fd, "oci-layout")) LAYERFS_TRY(replace_file(fd, "oci-layout", kLayout));
+  return {};
+}
+
+std::string random_name() {
+  static constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz0123456789";
+  std::random_device device;
+  std::string name;
+  for (int i = 0; i < 12; ++i) name += kLetters[device() % kLetters.size()];
+  return name;
+}
+
+// Whether the descriptor's directory is still the one with this name.
+bool still_named(int fd, int dirfd, const std::string& name) {
+  struct stat held, named;
+  return ::fstat(fd, &held) == 0 &&
+         ::fstatat(dirfd, name.c_str(), &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+         held.st_ino == named.st_ino && held.st_dev == named.st_dev;
+}
+
+}  // namespace
+
+Outcome<StoreDir> StoreDir::open(const std::string& root) {
+  sys::UniqueFd fd = open_directory(AT_FDCWD, root.c_str());
+  if (!fd && errno != ENOENT) return refuse("cannot open the store '" + root + "'", Errno::last());
+  if (!fd || !exists(fd.get(), "oci-layout") || !exists(fd.get(), "layers")) {
+    return refuse("there is no store at '" + root + "': `layerfs import` makes one", ENOENT);
+  }
+  return StoreDir(absolute_path(root), std::move(fd));
+}
+
+Outcome<StoreDir> StoreDir::create(const std::string& root) {
+  std::error_code error;
+  std::filesystem::create_directories(root, error);
+  if (error) return refuse("cannot make the store '" + root + "'", Errno(error.value()));
+  sys::UniqueFd fd = open_directory(AT_FDCWD, root.c_str());
+  if (!fd) return refuse("cannot open the store '" + root + "'", Errno::last());
+  // "layers" alone is what a crash in fill() leaves.
+  const bool ours = exists(fd.get(), "oci-layout") || exists(fd.get(), "layers");
+  if (!ours && !is_empty_directory(root) && !exists(fd.get(), "blobs")) {
+    return refuse("'" + root + "' is neither a store nor empty: choose another --root", ENOTEMPTY);
+  }
+  if (Result<void> filled = fill(fd.get()); !filled) {
+    return refuse("cannot make the store '" + root + "'", filled.error());
+  }
+  return StoreDir(absolute_path(root), std::move(fd));
+}
+
+Outcome<sys::UniqueFd> StoreDir::lock(const char* name, int operation) const {
+  sys::UniqueFd fd(::openat(fd_.get(), name, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!fd) return refuse("cannot open the lock '" + path(name) + "'", Errno::last());
+  while (::flock(fd.get(), operation) != 0) {
+    if (errno == EWOULDBLOCK) return sys::UniqueFd();
+    if (errno != EINTR) return refuse("cannot lock '" + path(name) + "'", Errno::last());
+  }
+  return fd;
+}
+
+Outcome<sys::UniqueFd> StoreDir::lock_for_adding() const { return lock(kAddLock, LOCK_SH); }
+
+Outcome<sys::UniqueFd> StoreDir::lock_for_collecting(bool wait) const {
+  return lock(kAddLock, wait ? LOCK_EX : LOCK_EX | LOCK_NB);
+}
+
+Outcome<sys::UniqueFd> StoreDir::lock_index() const { return lock(kIndexLock, LOCK_EX); }
+
+Outcome<sys::UniqueFd> StoreDir::lock_layer(const Digest& diff_id) const {
+  // One byte of one file per layer, so that no lock files pile up; two layers that share a byte
+  // wait for each other, which costs time only.
+  std::uint64_t place;
+  std::memcpy(&place, diff_id.bytes().data(), sizeof place);
+  sys::UniqueFd fd(::openat(fd_.get(), kLayerLock, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!fd) return refuse("cannot open the lock '" + path(kLayerLock) + "'", Errno::last());
+  struct flock range {};
+  range.l_type = F_WRLCK;
+  range.l_start = static_cast<off_t>(place >> 2);
+  range.l_len = 1;
+  while (::fcntl(fd.get(), F_OFD_SETLKW, &range) != 0) {
+    if (errno != EINTR) return refuse("cannot lock '" + path(kLayerLock) + "'", Errno::last());
+  }
+  return fd;
+}
+
+Outcome<TempDir> TempDir::make(const StoreDir& store) {
+  while (true) {
+    const std::string name = "tmp/" + random_name();
+    if (::mkdirat(store.fd(), name.c_str(), 0700) != 0) {
+      if (errno == EEXIST) continue;
+      return refuse("cannot make a directory in '" + store.path("tmp") + "'", Errno::last());
+    }
+    sys::UniqueFd fd = open_directory(store.fd(), name.c_str());
+    // Between mkdir and flock another importer may have taken it for an orphan.
+    if (!fd || ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) continue;
+    if (!still_named(fd.get(), store.fd(), name)) continue;
+    return TempDir(store.path(name), std::move(fd));
+  }
+}
+
+TempDir::~TempDir() {
+  // What cannot be removed now is an orphan for the next import.
+  if (fd_) static_cast<void>(remove_tree(AT_FDCWD, path_));
+}
+
+void remove_orphans(const StoreDir& store) {
+  for (const std::string& entry : list_dir(store.fd(), "tmp").value_or(Names())) {
+    const std::string name = "tmp/" + entry;
+    const sys::UniqueFd fd = open_directory(store.fd(), name.c_str());
+    if (fd && ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) continue;
+    static_cast<void>(remove_tree(store.fd(), name));
+  }
+}
+
+}  // namespace layerfs::store
