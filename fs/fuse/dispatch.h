@@ -1,0 +1,77 @@
+// From libfuse's callbacks to fs/op: one file per family of operations, as in fs/op.
+#pragma once
+
+#include <pthread.h>
+
+#include <exception>
+#include <new>
+#include <optional>
+#include <utility>
+
+#include <spdlog/spdlog.h>
+
+#include "fs/fuse/init.h"
+#include "fs/fuse/libfuse.h"
+#include "fs/fuse/reply.h"
+#include "fs/fuse/request_counts.h"
+#include "fs/op/backing.h"
+#include "fs/op/file_system.h"
+#include "fs/op/types.h"
+
+namespace layerfs::fuse {
+
+// What every request needs: the session's userdata. Set up before INIT is answered, and constant
+// from then on but for the counts.
+struct Context {
+  op::FileSystem* fs = nullptr;
+  op::Backing* backing = nullptr;  // given to the file system if the kernel agrees
+  Wishes wishes;
+  std::optional<Agreed> agreed;  // empty until INIT came
+  bool end_xattrs = false;       // no layer has any and none can come: GETXATTR ends for good
+  bool volatile_upper = false;   // FSYNC ends for good
+  RequestCounts counts;
+};
+
+// Runs `body(context, reply)` for one request, on libfuse's thread. Whatever it throws becomes an
+// errno, and a request that it leaves unanswered is answered EIO. libfuse ends its threads by
+// pthread_cancel, which must not happen inside of our frames.
+template <typename Body>
+void dispatch(fuse_req_t request, RequestKind kind, const Body& body) noexcept {
+  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, nullptr);
+  auto& context = *static_cast<Context*>(fuse_req_userdata(request));
+  context.counts.add(kind);
+  Reply reply(request);
+  try {
+    body(context, reply);
+  } catch (const std::bad_alloc&) {
+    reply.error(ENOMEM);
+  } catch (const std::exception& problem) {
+    spdlog::error("{}: {}", name_of(kind), problem.what());
+    reply.error(EIO);
+  } catch (...) {
+    spdlog::error("{}: unknown exception", name_of(kind));
+    reply.error(EIO);
+  }
+}
+
+// The entry or the error. An entry that cannot be delivered is forgotten. ENOENT is told as an
+// entry that is known not to be there if `remember_absence`.
+void answer_entry(Context& context, Reply& reply, const Result<op::Entry>& result,
+                  bool remember_absence = false) noexcept;
+
+// Success or the error.
+void answer_done(Reply& reply, const Result<void>& result) noexcept;
+
+// The members of fuse_lowlevel_ops that each file implements.
+void add_lookup_handlers(fuse_lowlevel_ops& handlers);
+void add_attr_handlers(fuse_lowlevel_ops& handlers);
+void add_namespace_handlers(fuse_lowlevel_ops& handlers);
+void add_file_handlers(fuse_lowlevel_ops& handlers);
+void add_dir_handlers(fuse_lowlevel_ops& handlers);
+void add_xattr_handlers(fuse_lowlevel_ops& handlers);
+
+// All of them. What is left out libfuse answers ENOSYS, which tells the kernel to do it itself:
+// locks stay in the kernel (no other client could see them).
+fuse_lowlevel_ops handlers();
+
+}  // namespace layerfs::fuse

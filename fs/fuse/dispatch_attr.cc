@@ -1,0 +1,84 @@
+#include <fcntl.h>
+
+#include "fs/fuse/dispatch.h"
+#include "fs/op/attr.h"
+
+namespace layerfs::fuse {
+
+namespace {
+
+op::AttrChange change_of(const struct stat& attr, int to_set) {
+  op::AttrChange change;
+  if (to_set & FUSE_SET_ATTR_MODE) change.mode = attr.st_mode & 07777;
+  if (to_set & FUSE_SET_ATTR_UID) change.uid = attr.st_uid;
+  if (to_set & FUSE_SET_ATTR_GID) change.gid = attr.st_gid;
+  if (to_set & FUSE_SET_ATTR_SIZE) change.size = attr.st_size;
+  constexpr timespec kNow = {.tv_sec = 0, .tv_nsec = UTIME_NOW};
+  if (to_set & FUSE_SET_ATTR_ATIME) {
+    change.atime = (to_set & FUSE_SET_ATTR_ATIME_NOW) ? kNow : attr.st_atim;
+  }
+  if (to_set & FUSE_SET_ATTR_MTIME) {
+    change.mtime = (to_set & FUSE_SET_ATTR_MTIME_NOW) ? kNow : attr.st_mtim;
+  }
+  // The protocol's FATTR_KILL_SUIDGID has the value of libfuse's FUSE_SET_ATTR_KILL_SUID. A change
+  // of nothing is how a passthrough write by one without CAP_FSETID arrives.
+  change.kill_suidgid = to_set == 0 || (to_set & FUSE_SET_ATTR_KILL_SUID) != 0;
+  return change;
+}
+
+void answer_attr(Reply& reply, const Result<struct stat>& result) {
+  if (result) {
+    reply.attr(*result);
+  } else {
+    reply.error(result.error().code());
+  }
+}
+
+void getattr(fuse_req_t request, fuse_ino_t node, fuse_file_info*) {
+  dispatch(request, RequestKind::kGetattr, [&](Context& context, Reply& reply) {
+    answer_attr(reply, op::getattr(*context.fs, node));
+  });
+}
+
+void setattr(fuse_req_t request, fuse_ino_t node, struct stat* attr, int to_set, fuse_file_info*) {
+  dispatch(request, RequestKind::kSetattr, [&](Context& context, Reply& reply) {
+    answer_attr(reply, op::setattr(*context.fs, node, change_of(*attr, to_set)));
+  });
+}
+
+void readlink(fuse_req_t request, fuse_ino_t node) {
+  dispatch(request, RequestKind::kReadlink, [&](Context& context, Reply& reply) {
+    if (const auto target = op::readlink(*context.fs, node)) {
+      reply.link_target(*target);
+    } else {
+      reply.error(target.error().code());
+    }
+  });
+}
+
+void statfs(fuse_req_t request, fuse_ino_t) {
+  dispatch(request, RequestKind::kStatfs, [&](Context& context, Reply& reply) {
+    if (const auto stat = op::statfs(*context.fs)) {
+      reply.statfs(*stat);
+    } else {
+      reply.error(stat.error().code());
+    }
+  });
+}
+
+// The kernel checks permissions itself (default_permissions) and asks no more after ENOSYS.
+void access(fuse_req_t request, fuse_ino_t, int) {
+  dispatch(request, RequestKind::kAccess, [](Context&, Reply& reply) { reply.error(ENOSYS); });
+}
+
+}  // namespace
+
+void add_attr_handlers(fuse_lowlevel_ops& handlers) {
+  handlers.getattr = getattr;
+  handlers.setattr = setattr;
+  handlers.readlink = readlink;
+  handlers.statfs = statfs;
+  handlers.access = access;
+}
+
+}  // namespace layerfs::fuse

@@ -1,0 +1,78 @@
+#include <string>
+#include <string_view>
+
+#include "fs/fuse/caller.h"
+#include "fs/fuse/dispatch.h"
+#include "fs/op/attr.h"
+#include "fs/op/xattr.h"
+
+namespace layerfs::fuse {
+
+namespace {
+
+// A value or a list of names: its size if the caller gave no room.
+void answer_bytes(Reply& reply, const Result<std::string>& bytes, std::size_t room) {
+  if (!bytes) {
+    reply.error(bytes.error().code());
+  } else if (room == 0) {
+    reply.xattr_size(bytes->size());
+  } else if (bytes->size() > room) {
+    reply.error(ERANGE);
+  } else {
+    reply.data(*bytes);
+  }
+}
+
+void getxattr(fuse_req_t request, fuse_ino_t node, const char* name, std::size_t room) {
+  dispatch(request, RequestKind::kGetxattr, [&](Context& context, Reply& reply) {
+    if (context.end_xattrs) {
+      reply.error(ENOSYS);
+    } else {
+      answer_bytes(reply, op::getxattr(*context.fs, node, name), room);
+    }
+  });
+}
+
+void listxattr(fuse_req_t request, fuse_ino_t node, std::size_t room) {
+  dispatch(request, RequestKind::kListxattr, [&](Context& context, Reply& reply) {
+    if (context.end_xattrs) {
+      reply.error(ENOSYS);
+    } else {
+      answer_bytes(reply, op::listxattr(*context.fs, node), room);
+    }
+  });
+}
+
+// Whether setting an access ACL is to clear setgid. The protocol has a flag for it that libfuse
+// does not pass on (FUSE_SETXATTR_ACL_KILL_SGID), so the caller is looked at.
+bool kills_setgid(Context& context, fuse_req_t request, fuse_ino_t node, std::string_view name) {
+  if (name != "system.posix_acl_access") return false;
+  const auto attr = op::getattr(*context.fs, node);
+  return attr && (attr->st_mode & S_ISGID) != 0 &&
+         !may_keep_setgid(caller_of(request), attr->st_gid);
+}
+
+void setxattr(fuse_req_t request, fuse_ino_t node, const char* name, const char* value,
+              std::size_t size, int flags) {
+  dispatch(request, RequestKind::kSetxattr, [&](Context& context, Reply& reply) {
+    answer_done(reply, op::setxattr(*context.fs, node, name, {value, size}, flags,
+                                    kills_setgid(context, request, node, name)));
+  });
+}
+
+void removexattr(fuse_req_t request, fuse_ino_t node, const char* name) {
+  dispatch(request, RequestKind::kRemovexattr, [&](Context& context, Reply& reply) {
+    answer_done(reply, op::removexattr(*context.fs, node, name));
+  });
+}
+
+}  // namespace
+
+void add_xattr_handlers(fuse_lowlevel_ops& handlers) {
+  handlers.getxattr = getxattr;
+  handlers.listxattr = listxattr;
+  handlers.setxattr = setxattr;
+  handlers.removexattr = removexattr;
+}
+
+}  // namespace layerfs::fuse

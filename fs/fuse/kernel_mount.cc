@@ -1,0 +1,286 @@
+#include "fs/fuse/kernel_mount.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <spawn.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdlib>
+#include <cstring>
+#include <string_view>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "fs/fuse/init.h"
+
+namespace layerfs::fuse {
+
+namespace {
+
+constexpr std::string_view kType = "layerfs";
+
+struct MountFlag {
+  std::string_view name;
+  unsigned long bit;
+  bool set;  // else the option clears it
+};
+constexpr unsigned long kNoSymlinkFollow = 256;  // MS_NOSYMFOLLOW since Linux 5.10
+constexpr std::array kFlags = {
+    MountFlag{"ro", MS_RDONLY, true},
+    MountFlag{"rw", MS_RDONLY, false},
+    MountFlag{"nosuid", MS_NOSUID, true},
+    MountFlag{"suid", MS_NOSUID, false},
+    MountFlag{"nodev", MS_NODEV, true},
+    MountFlag{"dev", MS_NODEV, false},
+    MountFlag{"noexec", MS_NOEXEC, true},
+    MountFlag{"exec", MS_NOEXEC, false},
+    MountFlag{"sync", MS_SYNCHRONOUS, true},
+    MountFlag{"async", MS_SYNCHRONOUS, false},
+    MountFlag{"dirsync", MS_DIRSYNC, true},
+    MountFlag{"noatime", MS_NOATIME, true},
+    MountFlag{"atime", MS_NOATIME, false},
+    MountFlag{"nodiratime", MS_NODIRATIME, true},
+    MountFlag{"diratime", MS_NODIRATIME, false},
+    MountFlag{"relatime", MS_RELATIME, true},
+    MountFlag{"norelatime", MS_RELATIME, false},
+    MountFlag{"strictatime", MS_STRICTATIME, true},
+    MountFlag{"lazytime", MS_LAZYTIME, true},
+    MountFlag{"nosymfollow", kNoSymlinkFollow, true},
+};
+
+// The flags among the options, and the rest as mount(2)'s data.
+struct MountArguments {
+  unsigned long flags = 0;
+  std::string data;
+};
+
+MountArguments arguments_of(const KernelMount& mount) {
+  MountArguments arguments;
+  for (const std::string& option : mount.options) {
+    bool known = false;
+    for (const MountFlag& flag : kFlags) {
+      if (flag.name != option) continue;
+      arguments.flags = flag.set ? arguments.flags | flag.bit : arguments.flags & ~flag.bit;
+      known = true;
+    }
+    if (!known) arguments.data += "," + option;
+  }
+  if (mount.read_only) arguments.flags |= MS_RDONLY;
+  return arguments;
+}
+
+Outcome<sys::UniqueFd> open_device() {
+  sys::UniqueFd device(::open("/dev/fuse", O_RDWR | O_CLOEXEC));
+  if (device) return device;
+  switch (errno) {
+    case ENOENT:
+    case ENODEV:
+    case ENXIO:
+      return refuse("there is no /dev/fuse here; load the kernel module 'fuse' (modprobe fuse)",
+                    errno);
+    case EACCES:
+    case EPERM:
+      return refuse("/dev/fuse may not be opened by this user (chmod 666 /dev/fuse allows it)",
+                    errno);
+    default:
+      return refuse("/dev/fuse does not open", Errno::last());
+  }
+}
+
+// mount(2). EPERM says that this process is not allowed to mount.
+Result<void> mount_directly(const KernelMount& mount, int device, mode_t root_mode) {
+  const MountArguments arguments = arguments_of(mount);
+  const std::string data =
+      fmt::format("fd={},rootmode={:o},user_id={},group_id={},default_permissions{}{}", device,
+                  root_mode & S_IFMT, ::geteuid(), ::getegid(),
+                  mount.allow_other ? ",allow_other" : "", arguments.data);
+  const std::string type = fmt::format("fuse.{}", kType);
+  if (::mount(mount.source.c_str(), mount.mountpoint.c_str(), type.c_str(), arguments.flags,
+              data.c_str()) != 0) {
+    return fail(Errno::last());
+  }
+  return {};
+}
+
+// What a helper program said before it ended, and how it ended.
+struct Helper {
+  int status = -1;  // exit status, or -1 if it could not run or was killed
+  std::string said;
+};
+
+// Reads until the other side closes, and not for ever: a helper's own children may hold it open.
+std::string read_all(int fd) {
+  std::string all;
+  std::array<char, 512> chunk{};
+  pollfd waiting = {.fd = fd, .events = POLLIN, .revents = 0};
+  while (::poll(&waiting, 1, 10000) > 0) {
+    const ssize_t got = ::read(fd, chunk.data(), chunk.size());
+    if (got <= 0) break;
+    all.append(chunk.data(), static_cast<std::size_t>(got));
+  }
+  while (!all.empty() && all.back() == '\n') all.pop_back();
+  return all;
+}
+
+// Runs fusermount3 with these arguments. `channel`, if not negative, stays open in it under the
+// number that _FUSE_COMMFD names.
+Helper run_fusermount(std::vector<std::string> arguments, int channel) {
+  std::array<int, 2> pipe_ends{};
+  if (::pipe2(pipe_ends.data(), O_CLOEXEC) != 0)
+    return {.status = -1, .said = std::strerror(errno)};
+  sys::UniqueFd reader(pipe_ends[0]);
+  sys::UniqueFd writer(pipe_ends[1]);
+
+  arguments.insert(arguments.begin(), "fusermount3");
+  std::vector<char*> argv;
+  for (std::string& argument : arguments) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  std::string channel_variable = fmt::format("_FUSE_COMMFD={}", channel);
+  std::vector<char*> environment;
+  for (char** variable = environ; *variable != nullptr; ++variable)
+    environment.push_back(*variable);
+  if (channel >= 0) environment.push_back(channel_variable.data());
+  environment.push_back(nullptr);
+
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, writer.get(), STDERR_FILENO);
+  // Onto itself: takes close-on-exec away.
+  if (channel >= 0) posix_spawn_file_actions_adddup2(&actions, channel, channel);
+  pid_t pid = -1;
+  const int error =
+      ::posix_spawnp(&pid, "fusermount3", &actions, nullptr, argv.data(), environment.data());
+  posix_spawn_file_actions_destroy(&actions);
+  if (error != 0) {
+    return {.status = -1,
+            .said = fmt::format("fusermount3 does not run: {}", std::strerror(error))};
+  }
+  writer.reset();
+
+  Helper helper{.status = -1, .said = read_all(reader.get())};
+  int status = 0;
+  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (WIFEXITED(status)) helper.status = WEXITSTATUS(status);
+  return helper;
+}
+
+// The descriptor that fusermount3 sends over its channel.
+sys::UniqueFd receive_descriptor(int channel) {
+  char byte = 0;
+  iovec data = {.iov_base = &byte, .iov_len = 1};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  msghdr message = {};
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  if (::recvmsg(channel, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) <= 0) return {};
+  const cmsghdr* header = CMSG_FIRSTHDR(&message);
+  if (header == nullptr || header->cmsg_type != SCM_RIGHTS) return {};
+  int fd = -1;
+  std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
+  return sys::UniqueFd(fd);
+}
+
+// fusermount3 reads a comma and a backslash in a value as part of the option list.
+std::string escaped(std::string_view value) {
+  std::string out;
+  for (const char c : value) {
+    if (c == ',' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+Outcome<sys::UniqueFd> mount_by_helper(const KernelMount& mount) {
+  std::array<int, 2> ends{};
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
+    return refuse("no socket for fusermount3", Errno::last());
+  }
+  const sys::UniqueFd ours(ends[0]);
+  const sys::UniqueFd theirs(ends[1]);
+  std::string options =
+      fmt::format("default_permissions,subtype={},fsname={}", kType, escaped(mount.source));
+  if (mount.allow_other) options += ",allow_other";
+  if (mount.read_only) options += ",ro";
+  for (const std::string& option : mount.options) options += "," + option;
+
+  const Helper helper = run_fusermount({"-o", options, "--", mount.mountpoint}, theirs.get());
+  sys::UniqueFd device = receive_descriptor(ours.get());
+  if (helper.status != 0 || !device) {
+    return refuse(fmt::format("{} cannot be mounted on without root: {}", mount.mountpoint,
+                              helper.said.empty() ? "fusermount3 failed" : helper.said),
+                  EPERM);
+  }
+  return device;
+}
+
+Outcome<mode_t> mode_of_mountpoint(const std::string& mountpoint) {
+  struct stat attr = {};
+  if (::stat(mountpoint.c_str(), &attr) != 0) {
+    if (errno == ENOTCONN) {
+      return refuse(
+          fmt::format("{} is a mount whose daemon is gone; `layerfs umount {}` removes it",
+                      mountpoint, mountpoint),
+          ENOTCONN);
+    }
+    return refuse(fmt::format("the mount point {} cannot be used", mountpoint), Errno::last());
+  }
+  if (!S_ISDIR(attr.st_mode)) {
+    return refuse(fmt::format("the mount point {} is not a directory", mountpoint), ENOTDIR);
+  }
+  return attr.st_mode;
+}
+
+}  // namespace
+
+Outcome<sys::UniqueFd> mount_kernel(const KernelMount& mount) {
+  LAYERFS_TRY_ASSIGN(const mode_t root_mode, mode_of_mountpoint(mount.mountpoint));
+  LAYERFS_TRY_ASSIGN(sys::UniqueFd device, open_device());
+  const auto mounted = mount_directly(mount, device.get(), root_mode);
+  if (mounted) return device;
+  if (mounted.error().code() == EPERM && ::geteuid() != 0) return mount_by_helper(mount);
+  return refuse(fmt::format("{} cannot be mounted on", mount.mountpoint), mounted.error());
+}
+
+Outcome<void> unmount(const std::string& mountpoint, bool lazy) {
+  if (::umount2(mountpoint.c_str(), UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0) return {};
+  const Errno error = Errno::last();
+  if (error.code() != EPERM || ::geteuid() == 0) {
+    return refuse(fmt::format("{} cannot be unmounted", mountpoint), error);
+  }
+  std::vector<std::string> arguments = {"-u", "--", mountpoint};
+  if (lazy) arguments.insert(arguments.begin() + 1, "-z");
+  const Helper helper = run_fusermount(std::move(arguments), -1);
+  if (helper.status == 0) return {};
+  return refuse(fmt::format("{} cannot be unmounted: {}", mountpoint, helper.said), EPERM);
+}
+
+dev_t device_of(const std::string& mountpoint) {
+  struct statx attr = {};
+  // Nothing but the device is wanted, which the kernel knows itself.
+  if (::statx(AT_FDCWD, mountpoint.c_str(), AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, 0, &attr) != 0) {
+    return 0;
+  }
+  return makedev(attr.stx_dev_major, attr.stx_dev_minor);
+}
+
+void raise_read_ahead(dev_t device) {
+  const std::string path =
+      fmt::format("/sys/class/bdi/{}:{}/read_ahead_kb", major(device), minor(device));
+  const sys::UniqueFd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!file) return;
+  const std::string size = std::to_string(kLargestRequest / 1024);
+  // Only speed depends on it.
+  [[maybe_unused]] const ssize_t written = ::write(file.get(), size.data(), size.size());
+}
+
+}  // namespace layerfs::fuse

@@ -1,0 +1,37 @@
+// The kernel's side of a mount: making it, finding it, ending it.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "fs/sys/failure.h"
+#include "fs/sys/unique_fd.h"
+
+namespace layerfs::fuse {
+
+struct KernelMount {
+  std::string mountpoint;  // absolute
+  std::string source;      // first column of /proc/mounts
+  bool read_only = false;
+  bool allow_other = false;
+  std::vector<std::string> options;  // as mount(8) names them: nosuid, noatime, context=...
+};
+
+// Mounts a FUSE file system of type fuse.layerfs and returns the connection's descriptor. Tries
+// mount(2); where that is not permitted, fusermount3. On failure nothing is mounted.
+Outcome<sys::UniqueFd> mount_kernel(const KernelMount& mount);
+
+// Unmounts: mount(2)'s call, or fusermount3 where that is not permitted. `lazy`: also a mount in
+// use, which then ends with its last user.
+Outcome<void> unmount(const std::string& mountpoint, bool lazy);
+
+// The device number of the mount at `mountpoint`, got without asking the daemon; 0 if unknown.
+dev_t device_of(const std::string& mountpoint);
+
+// Lets the kernel read ahead as far as one request reaches; INIT cannot ask for more than 128 KiB.
+// Needs root; without it nothing changes.
+void raise_read_ahead(dev_t device);
+
+}  // namespace layerfs::fuse

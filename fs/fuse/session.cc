@@ -1,0 +1,259 @@
+#include "fs/fuse/session.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "fs/fuse/dispatch.h"
+#include "fs/fuse/init.h"
+#include "fs/fuse/kernel_mount.h"
+#include "fs/fuse/libfuse.h"
+#include "fs/fuse/passthrough.h"
+#include "fs/fuse/transport.h"
+
+namespace layerfs::fuse {
+
+namespace {
+
+// Requests that one processor may have under way in its ring.
+constexpr unsigned kRingDepth = 8;
+
+// libfuse's messages go where ours go.
+void log_libfuse(fuse_log_level level, const char* format, std::va_list arguments) {
+  char text[512];
+  std::vsnprintf(text, sizeof text, format, arguments);
+  std::string_view line = text;
+  while (line.ends_with('\n')) line.remove_suffix(1);
+  if (level <= FUSE_LOG_ERR) {
+    spdlog::error("{}", line);
+  } else if (level <= FUSE_LOG_NOTICE) {
+    spdlog::warn("{}", line);
+  } else {
+    spdlog::debug("{}", line);
+  }
+}
+
+ssize_t write_device(int fd, iovec* parts, int count, void*) { return ::writev(fd, parts, count); }
+ssize_t read_device(int fd, void* buffer, std::size_t size, void*) {
+  return ::read(fd, buffer, size);
+}
+
+// Whether fuse.conf lets users without root have allow_other.
+bool users_may_allow_other() {
+  std::ifstream config("/etc/fuse.conf");
+  for (std::string line; std::getline(config, line);) {
+    if (line == "user_allow_other") return true;
+  }
+  return false;
+}
+
+// Modes arrive with the callers' umask and must not meet ours, and each open file costs
+// descriptors.
+void prepare_process() {
+  ::umask(0);
+  rlimit files = {};
+  if (::getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+    files.rlim_cur = files.rlim_max;
+    // Without it large trees may see EMFILE; the mount works.
+    if (::setrlimit(RLIMIT_NOFILE, &files) != 0) spdlog::warn("the limit of open files stays low");
+  }
+}
+
+struct SessionDeleter {
+  void operator()(fuse_session* session) const noexcept { fuse_session_destroy(session); }
+};
+
+class MountedSession final : public Session {
+ public:
+  MountedSession(MountOptions options, op::FileSystemPtr fs);
+  ~MountedSession() override;
+
+  // Session::mount() but for opening the union.
+  Outcome<void> begin();
+
+  Outcome<void> serve() override;
+  void stop() noexcept override { workers_->wake(); }
+  dev_t device() const override { return device_; }
+  std::string description() const override;
+  std::map<std::string, std::uint64_t> request_counts() const override {
+    return context_.counts.by_name();
+  }
+
+ private:
+  Outcome<void> choose();
+  Outcome<void> make_libfuse_session();
+  Outcome<void> exchange_init();
+  void detach() noexcept;
+  void end() noexcept;
+
+  const MountOptions options_;
+  const bool read_only_;
+  Context context_;
+  dev_t device_ = 0;
+  bool mounted_ = false;
+  // In this order: the file system gives its backing ids back before the registry goes, and the
+  // registry uses the descriptor that the session owns.
+  std::unique_ptr<fuse_session, SessionDeleter> session_;
+  std::unique_ptr<KernelBacking> backing_;
+  op::FileSystemPtr fs_;
+  std::unique_ptr<Workers> workers_;
+};
+
+MountedSession::MountedSession(MountOptions options, op::FileSystemPtr fs)
+    : options_(std::move(options)),
+      read_only_(options_.read_only || op::is_read_only(*fs)),
+      fs_(std::move(fs)) {
+  context_.fs = fs_.get();
+  context_.volatile_upper = options_.stack.volatile_upper;
+  context_.end_xattrs = read_only_ && !op::may_have_xattrs(*fs_);
+}
+
+MountedSession::~MountedSession() {
+  if (session_) end();
+}
+
+Outcome<void> MountedSession::begin() {
+  LAYERFS_TRY(choose());
+  LAYERFS_TRY(make_libfuse_session());
+  KernelMount mount = {.mountpoint = options_.mountpoint,
+                       .source = options_.source,
+                       .read_only = read_only_,
+                       .allow_other = options_.allow_other,
+                       .options = options_.kernel_options};
+  if (::geteuid() != 0 && mount.allow_other) mount.allow_other = users_may_allow_other();
+  LAYERFS_TRY_ASSIGN(sys::UniqueFd device, mount_kernel(mount));
+  mounted_ = true;
+
+  backing_ = std::make_unique<KernelBacking>(device.get());
+  context_.backing = backing_.get();
+  fuse_custom_io io = {};
+  io.writev = write_device;
+  io.read = read_device;
+  if (fuse_session_custom_io(session_.get(), &io, sizeof io, device.get()) != 0) {
+    return refuse("libfuse does not take the connection", EIO);
+  }
+  // fuse_session_destroy() closes it.
+  [[maybe_unused]] const int given_away = device.release();
+  workers_ = std::make_unique<Workers>(session_.get());
+  LAYERFS_TRY(exchange_init());
+  device_ = device_of(options_.mountpoint);
+  raise_read_ahead(device_);
+  return {};
+}
+
+// What to ask the kernel for.
+Outcome<void> MountedSession::choose() {
+  context_.wishes.passthrough =
+      options_.stack.passthrough != op::PassthroughPolicy::kNone && may_pass_through();
+  context_.wishes.writeback = !read_only_;
+  if (options_.transport == Transport::kIoUring) {
+    LAYERFS_TRY(io_uring_available());
+    context_.wishes.io_uring = true;
+  }
+  return {};
+}
+
+Outcome<void> MountedSession::make_libfuse_session() {
+  std::vector<std::string> words = {"layerfs"};
+  if (options_.debug) words.insert(words.end(), {"-o", "debug"});
+  if (context_.wishes.io_uring) {
+    words.insert(words.end(), {"-o", fmt::format("io_uring,io_uring_q_depth={}", kRingDepth)});
+  }
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  fuse_args arguments = FUSE_ARGS_INIT(static_cast<int>(argv.size()), argv.data());
+  fuse_set_log_func(log_libfuse);
+  const fuse_lowlevel_ops all = handlers();
+  session_.reset(fuse_session_new(&arguments, &all, sizeof all, &context_));
+  fuse_opt_free_args(&arguments);
+  if (!session_) return refuse("libfuse makes no session", EINVAL);
+  return {};
+}
+
+// The kernel sent INIT when it mounted; every other request waits for the answer.
+Outcome<void> MountedSession::exchange_init() {
+  fuse_buf buffer = {};
+  const int got = fuse_session_receive_buf(session_.get(), &buffer);
+  if (got > 0) fuse_session_process_buf(session_.get(), &buffer);
+  std::free(buffer.mem);
+  if (got > 0 && context_.agreed && !fuse_session_exited(session_.get())) return {};
+  return refuse("the kernel and libfuse do not agree on a protocol", EPROTO);
+}
+
+Outcome<void> MountedSession::serve() {
+  LAYERFS_TRY(workers_->start(thread_count(options_, context_.agreed->io_uring)));
+  workers_->wait();
+  end();
+  return {};
+}
+
+// Takes the mount point away while requests are still answered, so that written data arrives.
+void MountedSession::detach() noexcept {
+  // Something else may be mounted on top by now, and is not ours to take away.
+  if (device_of(options_.mountpoint) != device_) return;
+  if (unmount(options_.mountpoint, false)) return;
+  const sys::UniqueFd root(::open(options_.mountpoint.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (root) ::syncfs(root.get());
+  if (const auto gone = unmount(options_.mountpoint, true); !gone) {
+    spdlog::error("{}", gone.error().sentence);
+  }
+}
+
+void MountedSession::end() noexcept {
+  if (mounted_ && !fuse_session_exited(session_.get())) detach();
+  mounted_ = false;
+  if (!workers_) return;
+  workers_->stop();
+  // After fuse_session_exit() it only ends libfuse's threads for io_uring.
+  if (context_.agreed && context_.agreed->io_uring) fuse_session_loop(session_.get());
+  workers_.reset();
+}
+
+std::string MountedSession::description() const {
+  const Agreed& agreed = *context_.agreed;
+  return fmt::format("{}, {}{}", agreed.io_uring ? "io_uring" : "/dev/fuse",
+                     agreed.passthrough ? "passthrough"
+                     : agreed.writeback ? "writeback cache"
+                                        : "page cache",
+                     read_only_ ? ", read-only" : "");
+}
+
+// The daemon of the last mount of the same upper directory ends a moment after its umount(2)
+// returned: wait for it rather than refuse.
+Outcome<op::FileSystemPtr> open_when_free(const op::StackOptions& stack) {
+  constexpr auto kPatience = std::chrono::milliseconds(1500);
+  constexpr auto kPause = std::chrono::milliseconds(10);
+  for (auto waited = std::chrono::milliseconds(0);; waited += kPause) {
+    auto fs = op::open_file_system(stack);
+    if (fs || fs.error().code != EBUSY || waited >= kPatience) return fs;
+    std::this_thread::sleep_for(kPause);
+  }
+}
+
+}  // namespace
+
+Outcome<std::unique_ptr<Session>> Session::mount(const MountOptions& options) {
+  prepare_process();
+  LAYERFS_TRY_ASSIGN(op::FileSystemPtr fs, open_when_free(options.stack));
+  auto session = std::make_unique<MountedSession>(options, std::move(fs));
+  LAYERFS_TRY(session->begin());
+  return session;
+}
+
+}  // namespace layerfs::fuse
