@@ -1,0 +1,79 @@
+#include "tests/e2e/containerd.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <stdexcept>
+#include <thread>
+
+#include "tests/support/temp_dir.h"
+
+namespace layerfs::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+pid_t start(const fs::path& config, const fs::path& log) {
+  const pid_t child = fork();
+  if (child < 0) throw std::runtime_error("cannot fork");
+  if (child > 0) return child;
+  const int out = open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  dup2(out, STDOUT_FILENO);
+  dup2(out, STDERR_FILENO);
+  execlp("containerd", "containerd", "-c", config.c_str(), static_cast<char*>(nullptr));
+  _exit(127);
+}
+
+}  // namespace
+
+Containerd::Containerd(const fs::path& dir) : dir_(dir) {
+  fs::create_directories(dir);
+  write_file(dir / "config.toml", "version = 2\nroot = \"" + (dir / "root").string() +
+                                      "\"\nstate = \"" + (dir / "state").string() +
+                                      "\"\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\", "
+                                      "\"io.containerd.internal.v1.opt\"]\n[grpc]\n  address = \"" +
+                                      (dir / "socket").string() + "\"\n");
+  process_ = start(dir / "config.toml", dir / "log");
+  for (int tries = 0; !ctr("version").ok(); ++tries) {
+    if (tries == 100) {
+      const std::string log = read_file(dir / "log");
+      this->~Containerd();
+      throw std::runtime_error("containerd does not start: " + log);
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  }
+}
+
+Containerd::~Containerd() {
+  if (process_ < 0) return;
+  kill(process_, SIGTERM);
+  waitpid(process_, nullptr, 0);
+  process_ = -1;
+}
+
+Ran Containerd::ctr(const std::string& arguments) const {
+  return shell("ctr --address " + (dir_ / "socket").string() + " -n test " + arguments,
+               {.timeout_seconds = 120});
+}
+
+void Containerd::import(const fs::path& archive) const {
+  const Ran ran =
+      ctr("images import --snapshotter overlayfs --base-name localhost/test " + archive.string());
+  if (!ran.ok()) throw std::runtime_error("ctr images import: " + ran.out + ran.err);
+}
+
+void Containerd::mount_view(const fs::path& point) const {
+  const std::string snapshots = "ctr --address " + (dir_ / "socket").string() +
+                                " -n test snapshots --snapshotter overlayfs ";
+  // The topmost is the only one that is nobody's parent; its key comes first in its line.
+  const Ran ran = shell("all=$(" + snapshots + "ls | tail -n +2); top=$(echo \"$all\" | awk '" +
+                        "{ key[$1] = 1; parent[$2] = 1 } END { for (k in key) if (!(k in parent)) " +
+                        "print k }'); " + snapshots + "view view-of-test \"$top\" >/dev/null; " +
+                        snapshots + "mounts " + point.string() + " view-of-test | sh -e");
+  if (!ran.ok()) throw std::runtime_error("no view of containerd's layers: " + ran.out + ran.err);
+}
+
+}  // namespace layerfs::test

@@ -1,0 +1,119 @@
+// Images made by the distribution's own tools, and other programs' opinion of what is in them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "tests/e2e/containerd.h"
+#include "tests/e2e/layerfs.h"
+#include "tests/e2e/tree.h"
+
+namespace layerfs::test {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::IsEmpty;
+
+// The kernel's view of the two images, as containerd unpacks them; taken once.
+class ContainerdTrees {
+ public:
+  static const Tree& of(const std::string& image) {
+    static std::map<std::string, Tree> known;
+    if (const auto found = known.find(image); found != known.end()) return found->second;
+    const TempDir dir;
+    fs::path archive = real_images() / "oci.tar";
+    if (image == "demo") {
+      archive = dir / "demo.tar";
+      const Ran ran = run({"tar", "-C", real_images() / "layout", "-cf", archive, "."});
+      if (!ran.ok()) throw std::runtime_error(ran.err);
+    }
+    const Containerd containerd(dir / "containerd");
+    containerd.import(archive);
+    containerd.mount_view(dir.make("view"));
+    return known.emplace(image, read_tree(dir / "view")).first->second;
+  }
+};
+
+struct Source {
+  std::string archive;  // below real_images()
+  std::string image;    // "demo" or "edited"
+};
+
+class RealImage : public ::testing::TestWithParam<Source> {
+ protected:
+  void SetUp() override {
+    const Ran ran =
+        layerfs_({"import", real_images() / GetParam().archive, "--name", "real"});
+    ASSERT_TRUE(ran.ok()) << ran.err;
+  }
+
+  Layerfs layerfs_;
+};
+
+TEST_P(RealImage, ReadOnlyMountEqualsOverlayfsOverContainerdsLayers) {
+  const fs::path root = layerfs_.mount({"--read-only", "real"});
+  EXPECT_THAT(differences(ContainerdTrees::of(GetParam().image), read_tree(root)), IsEmpty());
+}
+
+TEST_P(RealImage, WritableMountEqualsOverlayfsOverContainerdsLayers) {
+  const fs::path root = layerfs_.mount({"real"});
+  EXPECT_THAT(differences(ContainerdTrees::of(GetParam().image), read_tree(root)), IsEmpty());
+}
+
+TEST_P(RealImage, StaysEqualWhenReadAgainAndWhenCachesAreDropped) {
+  const fs::path root = layerfs_.mount({"real"});
+  const Tree first = read_tree(root);
+  EXPECT_THAT(differences(first, read_tree(root)), IsEmpty());
+  write_file("/proc/sys/vm/drop_caches", "2");
+  EXPECT_THAT(differences(first, read_tree(root)), IsEmpty());
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Sources, RealImage,
+    ::testing::Values(Source{"layout", "demo"}, Source{"oci-gzip", "edited"},
+                      Source{"oci-zstd", "edited"}, Source{"oci.tar", "edited"},
+                      Source{"docker.tar", "edited"}),
+    [](const auto& tested) {
+      std::string name = tested.param.archive;
+      for (char& c : name)
+        if (!isalnum(c)) c = '_';
+      return name;
+    });
+
+TEST(RealImages, EqualUmocisUnpackedTree) {
+  const TempDir dir;
+  const Ran ran = run({"umoci", "unpack", "--image", (real_images() / "layout").string() + ":demo",
+                       dir / "bundle"});
+  ASSERT_TRUE(ran.ok()) << ran.err;
+  Layerfs layerfs;
+  ASSERT_TRUE(layerfs({"import", real_images() / "layout", "--name", "demo"}).ok());
+  const fs::path root = layerfs.mount({"--read-only", "demo"});
+  EXPECT_THAT(differences(read_tree(dir / "bundle/rootfs"), read_tree(root)), IsEmpty());
+}
+
+// One image in four encodings is unpacked once.
+TEST(RealImages, ShareTheLayersThatTheyHaveInCommon) {
+  Layerfs layerfs;
+  int n = 0;
+  for (const std::string archive : {"oci-gzip", "oci-zstd", "oci.tar", "docker.tar"}) {
+    const Ran ran =
+        layerfs({"import", real_images() / archive, "--name", "copy-" + std::to_string(n++)});
+    ASSERT_TRUE(ran.ok()) << ran.err;
+  }
+  const auto layers = fs::directory_iterator(layerfs.store() / "layers/sha256");
+  EXPECT_EQ(std::distance(layers, {}), 3);
+}
+
+TEST(RealImages, ArePlainLayoutsForOtherTools) {
+  Layerfs layerfs;
+  ASSERT_TRUE(layerfs({"import", real_images() / "oci-zstd", "--name", "edited"}).ok());
+  const Ran ran = run({"skopeo", "--insecure-policy", "inspect", "--format", "{{.Digest}}",
+                       "oci:" + layerfs.store().string() + ":edited"});
+  EXPECT_TRUE(ran.ok()) << ran.err;
+}
+
+}  // namespace
+}  // namespace layerfs::test
