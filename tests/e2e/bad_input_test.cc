@@ -1,9 +1,9 @@
 // Input that must be refused: a sentence, a non-zero exit, nothing left behind, nothing outside.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <filesystem>
 #include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include "tests/e2e/layerfs.h"
 
@@ -36,8 +36,8 @@ class BadImage : public ::testing::Test {
   fs::path outside() const { return layerfs_.dir() / "outside"; }
 
   void make(const std::string& kind) const {
-    const Ran ran = run(
-        {"python3", LAYERFS_E2E_SOURCE "/hostile.py", kind, layout(kind).string(), outside()});
+    const Ran ran =
+        run({"python3", LAYERFS_E2E_SOURCE "/hostile.py", kind, layout(kind).string(), outside()});
     ASSERT_TRUE(ran.ok()) << ran.err;
   }
 
@@ -76,8 +76,8 @@ INSTANTIATE_TEST_SUITE_P(
                       "hard-link-dotdot", "hard-link-absolute", "hard-link-to-nothing",
                       "whiteout-dotdot", "whiteout-dot", "truncated-layer", "wrong-layer-digest",
                       "wrong-diff-id", "wrong-config-digest", "unknown-media-type",
-                      "unknown-manifest-type", "config-not-json", "missing-blob",
-                      "fewer-diff-ids", "not-a-tar"),
+                      "unknown-manifest-type", "config-not-json", "missing-blob", "fewer-diff-ids",
+                      "not-a-tar"),
     [](const auto& tested) {
       std::string name = tested.param;
       std::replace(name.begin(), name.end(), '-', '_');
@@ -119,8 +119,8 @@ TEST_F(BadImage, WhatIsNoArchiveIsRefused) {
 TEST_F(BadImage, AFullDiskLeavesTheStoreAsItWas) {
   const fs::path disk = layerfs_.dir().make("store-on-small-disk");
   ASSERT_TRUE(run({"mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", disk}).ok());
-  const Ran ran = layerfs_({"--root", (disk / "store").string(), "import",
-                            real_images() / "oci.tar", "--name", "big"});
+  const Ran ran = layerfs_(
+      {"--root", (disk / "store").string(), "import", real_images() / "oci.tar", "--name", "big"});
   EXPECT_EQ(ran.status, 1);
   EXPECT_THAT(ran.err, IsASentence());
   EXPECT_THAT(ran.err, ContainsRegex("[Nn]o space left"));
@@ -167,16 +167,16 @@ TEST_F(BadMount, AnUpperNeedsAWorkDirectoryOnItsFileSystem) {
 TEST_F(BadMount, AnUpperWithoutXattrsIsRefused) {
   const std::string disk = made("disk");
   ASSERT_TRUE(run({"mount", "-t", "ramfs", "ramfs", disk}).ok());
-  const std::string said = expect_refused({"-o", "lowerdir=" + made("lower") + ",upperdir=" +
-                                                     made("disk/upper") + ",workdir=" +
-                                                     made("disk/work")});
+  const std::string said =
+      expect_refused({"-o", "lowerdir=" + made("lower") + ",upperdir=" + made("disk/upper") +
+                                ",workdir=" + made("disk/work")});
   EXPECT_THAT(said, HasSubstr("xattr"));
   EXPECT_TRUE(fs::is_empty(disk + "/upper"));
 }
 
 TEST_F(BadMount, AnUpperInUseIsRefused) {
-  const std::string options = "lowerdir=" + made("lower") + ",upperdir=" + made("upper") +
-                              ",workdir=" + made("work");
+  const std::string options =
+      "lowerdir=" + made("lower") + ",upperdir=" + made("upper") + ",workdir=" + made("work");
   const fs::path first = layerfs_.mount({"-o", options});
   write_file(first / "alive", "yes");
   EXPECT_THAT(expect_refused({"-o", options}), HasSubstr("in use"));

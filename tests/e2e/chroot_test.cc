@@ -1,9 +1,9 @@
 // What people do in a container, in a chroot of a mount of a real image.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <filesystem>
 #include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include "tests/e2e/layerfs.h"
 

@@ -66,13 +66,14 @@ void Containerd::import(const fs::path& archive) const {
 }
 
 void Containerd::mount_view(const fs::path& point) const {
-  const std::string snapshots = "ctr --address " + (dir_ / "socket").string() +
-                                " -n test snapshots --snapshotter overlayfs ";
+  const std::string snapshots =
+      "ctr --address " + (dir_ / "socket").string() + " -n test snapshots --snapshotter overlayfs ";
   // The topmost is the only one that is nobody's parent; its key comes first in its line.
-  const Ran ran = shell("all=$(" + snapshots + "ls | tail -n +2); top=$(echo \"$all\" | awk '" +
-                        "{ key[$1] = 1; parent[$2] = 1 } END { for (k in key) if (!(k in parent)) " +
-                        "print k }'); " + snapshots + "view view-of-test \"$top\" >/dev/null; " +
-                        snapshots + "mounts " + point.string() + " view-of-test | sh -e");
+  const Ran ran =
+      shell("all=$(" + snapshots + "ls | tail -n +2); top=$(echo \"$all\" | awk '" +
+            "{ key[$1] = 1; parent[$2] = 1 } END { for (k in key) if (!(k in parent)) " +
+            "print k }'); " + snapshots + "view view-of-test \"$top\" >/dev/null; " + snapshots +
+            "mounts " + point.string() + " view-of-test | sh -e");
   if (!ran.ok()) throw std::runtime_error("no view of containerd's layers: " + ran.out + ran.err);
 }
 

@@ -1,11 +1,11 @@
 // Images made by the distribution's own tools, and other programs' opinion of what is in them.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <filesystem>
 #include <map>
 #include <string>
 #include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include "tests/e2e/containerd.h"
 #include "tests/e2e/layerfs.h"
@@ -45,8 +45,7 @@ struct Source {
 class RealImage : public ::testing::TestWithParam<Source> {
  protected:
   void SetUp() override {
-    const Ran ran =
-        layerfs_({"import", real_images() / GetParam().archive, "--name", "real"});
+    const Ran ran = layerfs_({"import", real_images() / GetParam().archive, "--name", "real"});
     ASSERT_TRUE(ran.ok()) << ran.err;
   }
 
@@ -71,17 +70,17 @@ TEST_P(RealImage, StaysEqualWhenReadAgainAndWhenCachesAreDropped) {
   EXPECT_THAT(differences(first, read_tree(root)), IsEmpty());
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Sources, RealImage,
-    ::testing::Values(Source{"layout", "demo"}, Source{"oci-gzip", "edited"},
-                      Source{"oci-zstd", "edited"}, Source{"oci.tar", "edited"},
-                      Source{"docker.tar", "edited"}),
-    [](const auto& tested) {
-      std::string name = tested.param.archive;
-      for (char& c : name)
-        if (!isalnum(c)) c = '_';
-      return name;
-    });
+INSTANTIATE_TEST_SUITE_P(Sources, RealImage,
+                         ::testing::Values(Source{"layout", "demo"}, Source{"oci-gzip", "edited"},
+                                           Source{"oci-zstd", "edited"},
+                                           Source{"oci.tar", "edited"},
+                                           Source{"docker.tar", "edited"}),
+                         [](const auto& tested) {
+                           std::string name = tested.param.archive;
+                           for (char& c : name)
+                             if (!isalnum(c)) c = '_';
+                           return name;
+                         });
 
 TEST(RealImages, EqualUmocisUnpackedTree) {
   const TempDir dir;
