@@ -1,0 +1,134 @@
+#include "tests/oracle/compare.h"
+
+#include <functional>
+
+#include <fmt/format.h>
+
+#include "tests/oracle/text.h"
+
+namespace layerfs::oracle {
+namespace {
+
+constexpr std::string_view kTreeResult = "tree\n";
+
+// Every difference that is tolerated, with its reason. `all` are the subject's other fields of the
+// same name.
+bool tolerated(const Case& test, const Difference& difference, const Fields& all) {
+  const std::string& field = difference.field;
+  auto has = [&](const char* key, const char* value) {
+    const auto found = all.find(key);
+    return found != all.end() && found->second == value;
+  };
+  // The kernel lists the whiteouts of a directory that it has no reason to merge; they cannot be
+  // looked up. A subject that hides them is right.
+  if (field == "phantoms" || field == "phantom") return difference.got.empty();
+  // The kernel's d_ino is that of the layer where it need not look further. One that always agrees
+  // with st_ino is right.
+  if (field == "dino") return difference.got.empty();
+  // The kernel counts lower names that other layers hide. A subject may count what is there.
+  if (field == "nlink") {
+    const auto names = all.find("names");
+    return difference.got == (names == all.end() ? "1" : names->second);
+  }
+  // Symlinks and special files have no user xattrs: without trusted ones the kernel has nowhere to
+  // write down which lower file they were, and gives them new numbers at their copy-up.
+  if (test.userxattr() && (field == "link" || field == "names"))
+    return all.count("type") != 0 && !has("type", "file");
+  return false;
+}
+
+using Accept = std::function<bool(const Difference&, const Fields& got)>;
+
+void compare_fields(const std::string& where, const Fields& expected, const Fields& got,
+                    const Accept& accept, std::vector<Difference>& out) {
+  auto add = [&](Difference difference) {
+    if (!accept(difference, got)) out.push_back(std::move(difference));
+  };
+  for (const auto& [field, value] : expected) {
+    const auto other = got.find(field);
+    if (other == got.end())
+      add({where, field, value.empty() ? "\"\"" : value, ""});
+    else if (other->second != value)
+      add({where, field, value, other->second});
+  }
+  for (const auto& [field, value] : got)
+    if (expected.count(field) == 0) add({where, field, "", value.empty() ? "\"\"" : value});
+}
+
+std::vector<Difference> compare_all(const Snapshot& expected, const Snapshot& got,
+                                    const Accept& accept) {
+  auto type = [](const Fields& fields) {
+    const auto found = fields.find("type");
+    return found == fields.end() ? "?" : found->second;
+  };
+  std::vector<Difference> out;
+  for (const auto& [path, fields] : expected) {
+    const auto other = got.find(path);
+    if (other == got.end())
+      out.push_back({path, "name", type(fields), ""});
+    else
+      compare_fields(path, fields, other->second, accept, out);
+  }
+  for (const auto& [path, fields] : got)
+    if (expected.count(path) == 0) out.push_back({path, "name", "", type(fields)});
+  return out;
+}
+
+// The words of a result as fields; the first word, ok or an errno, is the field "result".
+Fields result_fields(const std::string& result) {
+  Fields fields;
+  const Outcome<std::vector<Word>> words = split_words(result);
+  if (!words || words->empty()) return {{"result", result}};
+  fields["result"] = words->front().key;
+  for (size_t i = 1; i < words->size(); ++i)
+    fields[(*words)[i].key == "phantom" ? "phantom" : (*words)[i].key] += (*words)[i].value;
+  return fields;
+}
+
+}  // namespace
+
+std::string to_text(const Difference& difference) {
+  auto side = [](const std::string& value) { return value.empty() ? "nothing" : quote(value); };
+  return fmt::format("{}: {}: expected {}, got {}", quote(difference.where), difference.field,
+                     side(difference.expected), side(difference.got));
+}
+
+std::vector<Difference> compare_exactly(const Snapshot& expected, const Snapshot& got) {
+  return compare_all(expected, got, [](const Difference&, const Fields&) { return false; });
+}
+
+std::vector<Difference> compare_trees(const Case& test, const Snapshot& expected,
+                                      const Snapshot& got) {
+  return compare_all(expected, got, [&](const Difference& difference, const Fields& all) {
+    return tolerated(test, difference, all);
+  });
+}
+
+std::vector<Difference> compare_results(const Case& test, const Op& op, const std::string& expected,
+                                        const std::string& got) {
+  if (expected == got) return {};
+  if (expected.starts_with(kTreeResult) && got.starts_with(kTreeResult)) {
+    const Outcome<Snapshot> one = parse_snapshot(expected.substr(kTreeResult.size()));
+    const Outcome<Snapshot> other = parse_snapshot(got.substr(kTreeResult.size()));
+    if (one && other) return compare_trees(test, *one, *other);
+  }
+  std::vector<Difference> out;
+  compare_fields(
+      std::string(kind_name(op.kind)), result_fields(expected), result_fields(got),
+      [&](const Difference& difference, const Fields& all) {
+        return tolerated(test, difference, all);
+      },
+      out);
+  return out;
+}
+
+bool yardstick_declines(const Case& test, const Op& op, const std::string& result) {
+  const bool redirects = test.options.find("redirect_dir=on") != std::string::npos;
+  // Without redirects the kernel cannot rename lower directories; with them it cannot where the
+  // redirect would be longer than its redirect_max.
+  if (op.kind == OpKind::kRename && result == "EXDEV")
+    return !redirects || op.path.size() + op.path2.size() > 200;
+  return false;
+}
+
+}  // namespace layerfs::oracle

@@ -1,0 +1,75 @@
+#include "tests/oracle/compare.h"
+
+#include <gtest/gtest.h>
+
+namespace layerfs::oracle {
+namespace {
+
+Case full() {
+  Case test;
+  test.options = "redirect_dir=on,index=on,metacopy=on,xino=auto";
+  return test;
+}
+
+Snapshot tree_with(const std::string& field, const std::string& value) {
+  return {{"a", {{"type", "file"}, {field, value}}}};
+}
+
+bool differ(const std::string& field, const std::string& expected, const std::string& got) {
+  return !compare_trees(full(), tree_with(field, expected), tree_with(field, got)).empty();
+}
+
+TEST(OracleCompare, EveryFieldCounts) {
+  for (const char* field : {"mode", "uid", "gid", "size", "mtime", "atime", "data", "holes",
+                            "target", "rdev", "x:user.a", "link", "names", "dtype"})
+    EXPECT_TRUE(differ(field, "1", "2")) << field;
+  EXPECT_FALSE(differ("mode", "0644", "0644"));
+}
+
+TEST(OracleCompare, NamesAndFieldsOfOneSideCount) {
+  EXPECT_EQ(compare_trees(full(), {{"a", {}}}, {}).size(), 1u);
+  EXPECT_EQ(compare_trees(full(), {}, {{"a", {}}}).size(), 1u);
+  EXPECT_EQ(compare_trees(full(), {{"a", {{"x:user.a", ""}}}}, {{"a", {}}}).size(), 1u);
+}
+
+TEST(OracleCompare, TheSubjectMayBeRightWhereTheKernelIsNot) {
+  EXPECT_TRUE(
+      compare_trees(full(), tree_with("phantoms", "1"), {{"a", {{"type", "file"}}}}).empty());
+  EXPECT_TRUE(
+      compare_trees(full(), tree_with("dino", "differs"), {{"a", {{"type", "file"}}}}).empty());
+  EXPECT_FALSE(
+      compare_trees(full(), {{"a", {{"type", "file"}}}}, tree_with("phantoms", "1")).empty());
+  EXPECT_FALSE(
+      compare_trees(full(), {{"a", {{"type", "file"}}}}, tree_with("dino", "differs")).empty());
+}
+
+TEST(OracleCompare, LinkCountsMayBeTheNumberOfNames) {
+  EXPECT_FALSE(differ("nlink", "3", "1"));
+  EXPECT_TRUE(differ("nlink", "1", "2"));
+}
+
+TEST(OracleCompare, LayersMustNotChangeInAnything) {
+  EXPECT_EQ(compare_exactly(tree_with("nlink", "3"), tree_with("nlink", "1")).size(), 1u);
+}
+
+TEST(OracleCompare, ResultsCompareWordByWord) {
+  Op op;
+  op.kind = OpKind::kStat;
+  EXPECT_TRUE(compare_results(full(), op, "ok mode=0644 uid=0", "ok mode=0644 uid=0").empty());
+  const auto differences = compare_results(full(), op, "ok mode=0644 uid=0", "ok mode=0600 uid=0");
+  ASSERT_EQ(differences.size(), 1u);
+  EXPECT_EQ(differences[0].field, "mode");
+  EXPECT_FALSE(compare_results(full(), op, "ENOENT", "EACCES").empty());
+}
+
+TEST(OracleCompare, OnlyTheKernelsOwnRefusalsAreDeclined) {
+  Op rename;
+  rename.kind = OpKind::kRename;
+  Case plain;
+  EXPECT_TRUE(yardstick_declines(plain, rename, "EXDEV"));
+  EXPECT_FALSE(yardstick_declines(full(), rename, "EXDEV"));
+  EXPECT_FALSE(yardstick_declines(plain, rename, "ENOTEMPTY"));
+}
+
+}  // namespace
+}  // namespace layerfs::oracle

@@ -1,0 +1,471 @@
+#include "tests/oracle/generate_ops.h"
+
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <iterator>
+
+#include "tests/oracle/runner.h"
+
+namespace layerfs::oracle {
+namespace {
+
+class OpGenerator {
+ public:
+  OpGenerator(Rng& rng, Model model) : rng_(rng), model_(std::move(model)) {}
+
+  Op next() {
+    Op op = draw();
+    if (rng_.percent(15)) op.as = 1 + rng_.below(2);
+    if (rng_.percent(15)) op.umask = rng_.pick({0, 077, 027, 0777});
+    return op;
+  }
+
+ private:
+  using Make = Op (OpGenerator::*)();
+  struct Choice {
+    int weight;
+    Make make;
+  };
+  static const Choice kChoices[];
+
+  Op draw() {
+    int total = 0;
+    for (const Choice* choice = kChoices; choice->weight > 0; ++choice) total += choice->weight;
+    int64_t at = rng_.below(total);
+    const Choice* choice = kChoices;
+    while (at >= choice->weight) at -= choice++->weight;
+    return (this->*choice->make)();
+  }
+
+  static Op of(OpKind kind) {
+    Op op;
+    op.kind = kind;
+    return op;
+  }
+
+  // Paths: now and then one that cannot be.
+  std::string fresh() {
+    if (rng_.percent(2)) return join_path(model_.any(rng_), "a");
+    if (rng_.percent(1))
+      return rng_.pick(
+          {std::string(256, 'L'), std::string("."), std::string("nowhere/a"), std::string("/")});
+    return join_path(model_.any_dir(rng_), any_name(rng_));
+  }
+  std::string file() {
+    return rng_.percent(80) ? model_.any_of(rng_, EntryKind::kFile) : existing();
+  }
+  std::string dir() {
+    const std::string path = rng_.percent(85) ? model_.any_dir(rng_) : existing();
+    return path.empty() ? "." : path;
+  }
+  std::string existing() { return rng_.percent(92) ? model_.any(rng_) : fresh(); }
+
+  int64_t any_slot() { return rng_.below(kSlots); }
+  int64_t any_length() {
+    return rng_.pick({int64_t{0}, int64_t{1}, int64_t{10}, int64_t{100}, int64_t{4096},
+                      int64_t{5000}, int64_t{70000}, int64_t{205000}});
+  }
+  int64_t any_offset() {
+    return rng_.pick({int64_t{0}, int64_t{0}, int64_t{3}, int64_t{4096}, int64_t{8192},
+                      int64_t{60000}, int64_t{204800}, int64_t{400000}});
+  }
+  int64_t any_mode() {
+    return rng_.pick({0644, 0600, 0755, 0777, 0666, 04755, 02755, 06777, 01777, 0, 0444, 02644});
+  }
+  std::string any_time() {
+    if (rng_.percent(15)) return "now";
+    if (rng_.percent(25)) return "omit";
+    return rng_.pick({std::string("1000000001.5"), std::string("0.0"), std::string("-5.0"),
+                      std::string("1234567890.123456789"), std::string("3.999999999")});
+  }
+
+  Op open();
+  Op open_dir();
+  Op temporary();
+  Op reopen();
+  Op slot_op();
+  Op read();
+  Op write();
+  Op resize();
+  Op fallocate();
+  Op copy_range();
+  Op seek();
+  Op held_attributes();
+  Op churn();
+  Op slurp();
+  Op poke();
+  Op truncate();
+  Op mkdir();
+  Op rmdir();
+  Op unlink();
+  Op rename();
+  Op link();
+  Op link_fd();
+  Op symlink();
+  Op mknod();
+  Op stat();
+  Op chmod();
+  Op chown();
+  Op utimens();
+  Op set_xattr();
+  Op other_xattr();
+  Op access();
+  Op look();
+  Op whole();
+
+  // An xattr's name and, for setting, a value.
+  void give_xattr(Op& op);
+
+  Rng& rng_;
+  Model model_;
+};
+
+const OpGenerator::Choice OpGenerator::kChoices[] = {
+    {70, &OpGenerator::open},      {15, &OpGenerator::open_dir},
+    {6, &OpGenerator::temporary},  {8, &OpGenerator::reopen},
+    {40, &OpGenerator::slot_op},   {25, &OpGenerator::read},
+    {40, &OpGenerator::write},     {15, &OpGenerator::resize},
+    {10, &OpGenerator::fallocate}, {10, &OpGenerator::copy_range},
+    {8, &OpGenerator::seek},       {25, &OpGenerator::held_attributes},
+    {6, &OpGenerator::churn},      {25, &OpGenerator::slurp},
+    {40, &OpGenerator::poke},      {15, &OpGenerator::truncate},
+    {35, &OpGenerator::mkdir},     {30, &OpGenerator::rmdir},
+    {45, &OpGenerator::unlink},    {90, &OpGenerator::rename},
+    {30, &OpGenerator::link},      {6, &OpGenerator::link_fd},
+    {15, &OpGenerator::symlink},   {12, &OpGenerator::mknod},
+    {35, &OpGenerator::stat},      {30, &OpGenerator::chmod},
+    {25, &OpGenerator::chown},     {20, &OpGenerator::utimens},
+    {30, &OpGenerator::set_xattr}, {25, &OpGenerator::other_xattr},
+    {12, &OpGenerator::access},    {25, &OpGenerator::look},
+    {25, &OpGenerator::whole},     {0, nullptr},
+};
+
+Op OpGenerator::open() {
+  Op op = of(OpKind::kOpen);
+  op.slot = any_slot();
+  op.mode = any_mode();
+  op.flags = rng_.pick({O_RDONLY, O_RDONLY, O_WRONLY, O_RDWR, O_RDWR, O_PATH});
+  op.path = file();
+  if (rng_.percent(40)) {
+    op.flags |= O_CREAT | rng_.pick({0, O_EXCL, O_TRUNC});
+    op.path = rng_.percent(70) ? fresh() : file();
+    if (!model_.has(op.path)) model_.set(op.path, EntryKind::kFile);
+  }
+  if (rng_.percent(10)) op.flags |= O_APPEND;
+  if (rng_.percent(8)) op.flags |= O_TRUNC;
+  if (rng_.percent(5)) op.flags |= O_NOFOLLOW;
+  return op;
+}
+
+Op OpGenerator::open_dir() {
+  Op op = of(OpKind::kOpen);
+  op.slot = any_slot();
+  op.flags = O_RDONLY | rng_.pick({O_DIRECTORY, 0});
+  op.path = dir();
+  return op;
+}
+
+Op OpGenerator::temporary() {
+  Op op = of(OpKind::kOpen);
+  op.slot = any_slot();
+  op.flags = O_TMPFILE | rng_.pick({O_RDWR, O_WRONLY, O_RDWR | O_EXCL});
+  op.mode = any_mode();
+  op.path = dir();
+  return op;
+}
+
+Op OpGenerator::reopen() {
+  Op op = of(OpKind::kReopen);
+  op.slot = any_slot();
+  op.slot2 = any_slot();
+  op.flags = rng_.pick({O_RDONLY, O_RDWR, O_WRONLY, O_WRONLY | O_TRUNC});
+  return op;
+}
+
+Op OpGenerator::slot_op() {
+  Op op = of(rng_.pick({OpKind::kClose, OpKind::kFstat, OpKind::kFstat, OpKind::kFsync,
+                        OpKind::kList, OpKind::kMapRead, OpKind::kMapWrite}));
+  op.slot = any_slot();
+  if (op.kind != OpKind::kMapWrite) return op;
+  op.off = any_offset();
+  op.len = any_length();
+  op.fill = rng_.below(100);
+  return op;
+}
+
+Op OpGenerator::read() {
+  Op op = of(OpKind::kRead);
+  op.slot = any_slot();
+  op.off = any_offset();
+  op.len = any_length();
+  return op;
+}
+
+Op OpGenerator::write() {
+  Op op = read();
+  op.kind = OpKind::kWrite;
+  op.fill = rng_.below(100);
+  return op;
+}
+
+Op OpGenerator::resize() {
+  Op op = of(OpKind::kFtruncate);
+  op.slot = any_slot();
+  op.len = any_length();
+  return op;
+}
+
+Op OpGenerator::fallocate() {
+  Op op = of(OpKind::kFallocate);
+  op.slot = any_slot();
+  op.flags = rng_.pick({0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                        FALLOC_FL_ZERO_RANGE, FALLOC_FL_PUNCH_HOLE});
+  op.off = any_offset();
+  op.len = any_length();
+  return op;
+}
+
+Op OpGenerator::copy_range() {
+  Op op = of(OpKind::kCopyRange);
+  op.slot = any_slot();
+  op.slot2 = any_slot();
+  op.off = any_offset();
+  op.off2 = any_offset();
+  op.len = any_length();
+  return op;
+}
+
+Op OpGenerator::seek() {
+  Op op = of(OpKind::kSeek);
+  op.slot = any_slot();
+  op.off = any_offset();
+  op.flags = rng_.pick({SEEK_DATA, SEEK_HOLE, SEEK_END});
+  return op;
+}
+
+Op OpGenerator::held_attributes() {
+  Op op = of(rng_.pick({OpKind::kFchmod, OpKind::kFchown, OpKind::kFutimens, OpKind::kFsetxattr,
+                        OpKind::kFgetxattr, OpKind::kFremovexattr, OpKind::kFlistxattr}));
+  op.slot = any_slot();
+  if (op.kind == OpKind::kFchmod) op.mode = any_mode();
+  if (op.kind == OpKind::kFchown) op.uid = rng_.pick({-1, 0, 1000, 1001});
+  if (op.kind == OpKind::kFchown) op.gid = rng_.pick({-1, 0, 1000, 2000});
+  if (op.kind == OpKind::kFutimens) op.atime = any_time();
+  if (op.kind == OpKind::kFutimens) op.mtime = any_time();
+  if (op.kind == OpKind::kFsetxattr || op.kind == OpKind::kFgetxattr ||
+      op.kind == OpKind::kFremovexattr)
+    give_xattr(op);
+  return op;
+}
+
+Op OpGenerator::churn() {
+  Op op = of(OpKind::kChurn);
+  op.path = dir();
+  op.len = 1 + rng_.below(30);
+  return op;
+}
+
+Op OpGenerator::slurp() {
+  Op op = of(OpKind::kSlurp);
+  op.path = file();
+  return op;
+}
+
+Op OpGenerator::poke() {
+  Op op = of(OpKind::kPoke);
+  op.flags = rng_.pick({O_WRONLY, O_RDWR}) |
+             rng_.pick({0, 0, O_APPEND, O_CREAT, O_CREAT | O_TRUNC, O_CREAT | O_EXCL, O_TRUNC});
+  op.path = (op.flags & O_CREAT) != 0 && rng_.percent(60) ? fresh() : file();
+  if ((op.flags & O_CREAT) != 0 && !model_.has(op.path)) model_.set(op.path, EntryKind::kFile);
+  op.mode = any_mode();
+  op.off = any_offset();
+  op.len = any_length();
+  op.fill = rng_.below(100);
+  return op;
+}
+
+Op OpGenerator::truncate() {
+  Op op = of(OpKind::kTruncate);
+  op.path = file();
+  op.len = any_length();
+  return op;
+}
+
+Op OpGenerator::mkdir() {
+  Op op = of(OpKind::kMkdir);
+  op.path = fresh();
+  op.mode = any_mode();
+  if (!model_.has(op.path)) model_.set(op.path, EntryKind::kDir);
+  return op;
+}
+
+Op OpGenerator::rmdir() {
+  Op op = of(OpKind::kRmdir);
+  op.path = rng_.percent(80) ? model_.any_of(rng_, EntryKind::kDir) : existing();
+  bool empty = true;
+  for (const auto& [path, kind] : model_.nodes()) empty = empty && !path.starts_with(op.path + "/");
+  if (empty) model_.erase(op.path);
+  return op;
+}
+
+Op OpGenerator::unlink() {
+  Op op = of(OpKind::kUnlink);
+  op.path = existing();
+  if (!model_.is_dir(op.path)) model_.erase(op.path);
+  return op;
+}
+
+Op OpGenerator::rename() {
+  Op op = of(OpKind::kRename);
+  op.path = rng_.percent(50) ? model_.any_of(rng_, EntryKind::kDir) : existing();
+  op.path2 = rng_.percent(50) ? fresh() : existing();
+  if (rng_.percent(3)) op.path2 = join_path(op.path, "a");
+  op.flags = rng_.pick({0, 0, 0, 0, RENAME_NOREPLACE, RENAME_EXCHANGE});
+  if (rng_.percent(1)) op.flags = RENAME_WHITEOUT;
+  if (op.flags == RENAME_EXCHANGE && rng_.percent(80)) op.path2 = existing();
+  if (model_.has(op.path)) model_.rename(op.path, op.path2, op.flags == RENAME_EXCHANGE);
+  return op;
+}
+
+Op OpGenerator::link() {
+  Op op = of(OpKind::kLink);
+  op.path = rng_.percent(80) ? file() : model_.any_of(rng_, EntryKind::kSymlink);
+  op.path2 = fresh();
+  op.flags = rng_.percent(15) ? AT_SYMLINK_FOLLOW : 0;
+  if (!model_.has(op.path2)) model_.set(op.path2, EntryKind::kFile);
+  return op;
+}
+
+Op OpGenerator::link_fd() {
+  Op op = of(OpKind::kLinkFd);
+  op.slot = any_slot();
+  op.path2 = fresh();
+  return op;
+}
+
+Op OpGenerator::symlink() {
+  Op op = of(OpKind::kSymlink);
+  op.path = fresh();
+  op.value = rng_.percent(50) ? "/" + model_.any(rng_)
+                              : rng_.pick({std::string("a"), std::string("../c"),
+                                           std::string("gone"), std::string(1000, 's')});
+  if (!model_.has(op.path)) model_.set(op.path, EntryKind::kSymlink);
+  return op;
+}
+
+Op OpGenerator::mknod() {
+  Op op = of(OpKind::kMknod);
+  op.path = fresh();
+  op.mode =
+      int64_t{rng_.pick({S_IFIFO, S_IFSOCK, S_IFREG, S_IFCHR, S_IFCHR, S_IFBLK})} | any_mode();
+  if (S_ISCHR(op.mode)) op.off = rng_.percent(50) ? 0 : static_cast<int64_t>(makedev(1, 3));
+  if (S_ISBLK(op.mode)) op.off = static_cast<int64_t>(makedev(120, 7));
+  if (!model_.has(op.path)) model_.set(op.path, EntryKind::kDevice);
+  return op;
+}
+
+Op OpGenerator::stat() {
+  Op op = of(rng_.percent(85) ? OpKind::kStat : OpKind::kReadlink);
+  op.path = op.kind == OpKind::kStat ? existing() : model_.any_of(rng_, EntryKind::kSymlink);
+  op.flags = op.kind == OpKind::kStat && rng_.percent(70) ? AT_SYMLINK_NOFOLLOW : 0;
+  return op;
+}
+
+Op OpGenerator::chmod() {
+  Op op = of(OpKind::kChmod);
+  op.path = existing();
+  op.mode = any_mode();
+  return op;
+}
+
+Op OpGenerator::chown() {
+  Op op = of(rng_.percent(50) ? OpKind::kChown : OpKind::kLchown);
+  op.path = existing();
+  op.uid = rng_.pick({-1, 0, 1000, 1001});
+  op.gid = rng_.pick({-1, 0, 1000, 2000});
+  return op;
+}
+
+Op OpGenerator::utimens() {
+  Op op = of(OpKind::kUtimens);
+  op.path = existing();
+  op.atime = any_time();
+  op.mtime = any_time();
+  op.flags = rng_.percent(50) ? AT_SYMLINK_NOFOLLOW : 0;
+  return op;
+}
+
+void OpGenerator::give_xattr(Op& op) {
+  static const std::vector<std::string> names = {"user.a",
+                                                 "user.b",
+                                                 "user.c",
+                                                 "trusted.t",
+                                                 "trusted.overlay.opaque",
+                                                 "trusted.overlay.redirect",
+                                                 "trusted.overlay.foo",
+                                                 "user.overlay.opaque",
+                                                 "security.foo",
+                                                 "bogus.x",
+                                                 "user."};
+  op.name = rng_.pick(names);
+  op.value = rng_.pick({std::string("y"), std::string(), std::string("a\0b", 3),
+                        std::string(150, 'x'), std::string("value")});
+  const int64_t special = rng_.below(10);
+  if (special == 0) op.name = "security.capability", op.value = capability_value(rng_);
+  if (special == 1) op.name = "system.posix_acl_access", op.value = acl_value(rng_);
+  if (special == 2) op.name = "system.posix_acl_default", op.value = acl_value(rng_);
+  if (op.kind == OpKind::kSetxattr || op.kind == OpKind::kFsetxattr)
+    op.flags = rng_.pick<int>({0, 0, 0, XATTR_CREATE, XATTR_REPLACE});
+  else
+    op.value.clear();
+}
+
+Op OpGenerator::set_xattr() {
+  Op op = of(OpKind::kSetxattr);
+  op.path = existing();
+  give_xattr(op);
+  return op;
+}
+
+Op OpGenerator::other_xattr() {
+  Op op = of(rng_.pick({OpKind::kGetxattr, OpKind::kRemovexattr, OpKind::kListxattr}));
+  op.path = existing();
+  if (op.kind != OpKind::kListxattr) give_xattr(op);
+  return op;
+}
+
+Op OpGenerator::access() {
+  Op op = of(OpKind::kAccess);
+  op.path = existing();
+  op.mode = rng_.below(8);
+  op.flags = rng_.pick({0, AT_EACCESS, AT_SYMLINK_NOFOLLOW});
+  return op;
+}
+
+Op OpGenerator::look() {
+  Op op = of(rng_.percent(80) ? OpKind::kLs : OpKind::kStatfs);
+  op.path = dir();
+  return op;
+}
+
+Op OpGenerator::whole() {
+  return of(rng_.pick({OpKind::kTree, OpKind::kDropCaches, OpKind::kDropCaches, OpKind::kRemount,
+                       OpKind::kRemount, OpKind::kStackUpper}));
+}
+
+}  // namespace
+
+std::vector<Op> generate_ops(Rng& rng, Model model, int count) {
+  OpGenerator generator(rng, std::move(model));
+  std::vector<Op> ops;
+  while (ops.size() < static_cast<size_t>(count)) ops.push_back(generator.next());
+  return ops;
+}
+
+}  // namespace layerfs::oracle
