@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -225,7 +226,9 @@ Outcome<sys::UniqueFd> mount_by_helper(const KernelMount& mount) {
 
 Outcome<mode_t> mode_of_mountpoint(const std::string& mountpoint) {
   struct stat attr = {};
-  if (::stat(mountpoint.c_str(), &attr) != 0) {
+  struct statfs fs = {};
+  // Attributes may come from the kernel's cache; statfs always asks the daemon.
+  if (::stat(mountpoint.c_str(), &attr) != 0 || ::statfs(mountpoint.c_str(), &fs) != 0) {
     if (errno == ENOTCONN) {
       return refuse(
           fmt::format("{} is a mount whose daemon is gone; `layerfs umount {}` removes it",

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -49,11 +48,6 @@ void log_libfuse(fuse_log_level level, const char* format, std::va_list argument
   }
 }
 
-ssize_t write_device(int fd, iovec* parts, int count, void*) { return ::writev(fd, parts, count); }
-ssize_t read_device(int fd, void* buffer, std::size_t size, void*) {
-  return ::read(fd, buffer, size);
-}
-
 // Whether fuse.conf lets users without root have allow_other.
 bool users_may_allow_other() {
   std::ifstream config("/etc/fuse.conf");
@@ -84,8 +78,9 @@ class MountedSession final : public Session {
   MountedSession(MountOptions options, op::FileSystemPtr fs);
   ~MountedSession() override;
 
-  // Session::mount() but for opening the union.
+  // Session::mount() but for opening the union. After a failure abandon() is called.
   Outcome<void> begin();
+  void abandon() noexcept;
 
   Outcome<void> serve() override;
   void stop() noexcept override { workers_->wake(); }
@@ -142,10 +137,8 @@ Outcome<void> MountedSession::begin() {
 
   backing_ = std::make_unique<KernelBacking>(device.get());
   context_.backing = backing_.get();
-  fuse_custom_io io = {};
-  io.writev = write_device;
-  io.read = read_device;
-  if (fuse_session_custom_io(session_.get(), &io, sizeof io, device.get()) != 0) {
+  const std::string name = fmt::format("/dev/fd/{}", device.get());
+  if (fuse_session_mount(session_.get(), name.c_str()) != 0) {
     return refuse("libfuse does not take the connection", EIO);
   }
   // fuse_session_destroy() closes it.
@@ -203,6 +196,16 @@ Outcome<void> MountedSession::serve() {
   return {};
 }
 
+// Without INIT no request is ever answered: the mount goes at once, whoever looks at it.
+void MountedSession::abandon() noexcept {
+  if (!mounted_) return;
+  mounted_ = false;
+  fuse_session_exit(session_.get());
+  if (const auto gone = unmount(options_.mountpoint, true); !gone) {
+    spdlog::error("{}", gone.error().sentence);
+  }
+}
+
 // Takes the mount point away while requests are still answered, so that written data arrives.
 void MountedSession::detach() noexcept {
   // Something else may be mounted on top by now, and is not ours to take away.
@@ -252,7 +255,10 @@ Outcome<std::unique_ptr<Session>> Session::mount(const MountOptions& options) {
   prepare_process();
   LAYERFS_TRY_ASSIGN(op::FileSystemPtr fs, open_when_free(options.stack));
   auto session = std::make_unique<MountedSession>(options, std::move(fs));
-  LAYERFS_TRY(session->begin());
+  if (auto begun = session->begin(); !begun) {
+    session->abandon();
+    return tl::make_unexpected(std::move(begun.error()));
+  }
   return session;
 }
 

@@ -1,0 +1,145 @@
+#include "tools/mount_options.h"
+
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace layerfs::tools {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+MountRequest parsed(std::string_view text) {
+  MountRequest request;
+  const auto result = parse_mount_options(text, request);
+  EXPECT_TRUE(result) << text << ": " << result.error().sentence;
+  return request;
+}
+
+std::string refused(std::string_view text) {
+  MountRequest request;
+  const auto result = parse_mount_options(text, request);
+  EXPECT_FALSE(result) << text;
+  return result ? "" : result.error().sentence;
+}
+
+TEST(MountOptions, OverlayfsOptionsNameTheLayers) {
+  const auto stack = parsed("lowerdir=/a:b/c:../d,upperdir=up,workdir=/w").mount.stack;
+  EXPECT_THAT(stack.lowerdirs, ElementsAre("/a", "b/c", "../d"));
+  EXPECT_EQ(stack.upperdir, "up");
+  EXPECT_EQ(stack.workdir, "/w");
+}
+
+TEST(MountOptions, ABackslashKeepsColonsAndCommas) {
+  const auto stack =
+      parsed(R"(lowerdir=/a\:b:/c\,d:/e\\f,upperdir=/u\,v,workdir=/w\:x)").mount.stack;
+  EXPECT_THAT(stack.lowerdirs, ElementsAre("/a:b", "/c,d", "/e\\f"));
+  EXPECT_EQ(stack.upperdir, "/u,v");
+  EXPECT_EQ(stack.workdir, "/w:x");
+}
+
+TEST(MountOptions, LowerdirPlusAppendsOneDirectory) {
+  EXPECT_THAT(parsed("lowerdir+=/a,lowerdir+=/b:c").mount.stack.lowerdirs,
+              ElementsAre("/a", "/b:c"));
+}
+
+TEST(MountOptions, EmptyOptionsAndATrailingCommaMeanNothing) {
+  const MountRequest request = parsed(",lowerdir=l/A:l/B,,upperdir=d,workdir=w,,volatile,");
+  EXPECT_THAT(request.mount.stack.lowerdirs, ElementsAre("l/A", "l/B"));
+  EXPECT_TRUE(request.mount.stack.volatile_upper);
+  EXPECT_THAT(request.warnings, IsEmpty());
+}
+
+TEST(MountOptions, SwitchesOfOverlayfs) {
+  const auto off = parsed("redirect_dir=off,metacopy=off,index=off").mount.stack;
+  EXPECT_FALSE(off.redirect_dir || off.metacopy || off.index);
+  const auto on = parsed("redirect_dir=on,metacopy=on,index=on,userxattr").mount.stack;
+  EXPECT_TRUE(on.redirect_dir && on.metacopy && on.index && on.user_xattr);
+  EXPECT_FALSE(parsed("redirect_dir=follow").mount.stack.redirect_dir);
+  EXPECT_FALSE(parsed("redirect_dir=nofollow").mount.stack.redirect_dir);
+}
+
+TEST(MountOptions, PassthroughTransportAndThreads) {
+  const auto mount = parsed("passthrough=upper,transport=dev_fuse,threads=7,debug").mount;
+  EXPECT_EQ(mount.stack.passthrough, op::PassthroughPolicy::kUpper);
+  EXPECT_EQ(mount.transport, fuse::Transport::kDevFuse);
+  EXPECT_EQ(mount.threads, 7U);
+  EXPECT_TRUE(mount.debug);
+  EXPECT_EQ(parsed("passthrough=none").mount.stack.passthrough, op::PassthroughPolicy::kNone);
+  EXPECT_EQ(parsed("passthrough=all").mount.stack.passthrough, op::PassthroughPolicy::kAll);
+  EXPECT_EQ(parsed("passthrough=auto").mount.stack.passthrough, op::PassthroughPolicy::kAuto);
+  EXPECT_EQ(parsed("transport=io_uring").mount.transport, fuse::Transport::kIoUring);
+  EXPECT_EQ(parsed("transport=auto").mount.transport, fuse::Transport::kAuto);
+}
+
+TEST(MountOptions, LaterOptionsWin) {
+  EXPECT_FALSE(parsed("ro,rw").mount.read_only);
+  EXPECT_TRUE(parsed("rw,ro").mount.read_only);
+  EXPECT_THAT(parsed("lowerdir=/a,lowerdir=/b").mount.stack.lowerdirs, ElementsAre("/b"));
+}
+
+TEST(MountOptions, FlagsOfTheKernelAreHandedOn) {
+  EXPECT_THAT(parsed("nodev,nosuid,noexec,noatime").mount.kernel_options,
+              ElementsAre("nodev", "nosuid", "noexec", "noatime"));
+}
+
+TEST(MountOptions, StoreAndSnapshotAndSource) {
+  const MountRequest request = parsed("snapshot=s1,root=/store,fsname=image");
+  EXPECT_EQ(request.snapshot, "s1");
+  EXPECT_EQ(request.root, "/store");
+  EXPECT_EQ(request.mount.source, "image");
+  EXPECT_FALSE(names_layers(request));
+}
+
+TEST(MountOptions, OptionsWithoutMeaningHereAreAccepted) {
+  EXPECT_THAT(parsed("defaults,_netdev,nofail,x-systemd.automount,xino=on,nfs_export=off,"
+                     "default_permissions,static_nlink,timeout=1,verity=off,allow_other")
+                  .warnings,
+              IsEmpty());
+}
+
+TEST(MountOptions, QuotesKeepTheCommasOfALabel) {
+  EXPECT_THAT(parsed(R"(context="system_u:object_r:container_file_t:s0:c1,c2",nodev)").warnings,
+              IsEmpty());
+  EXPECT_THAT(parsed(R"(context="a:b,c",nodev)").mount.kernel_options, testing::Contains("nodev"));
+}
+
+TEST(MountOptions, UnknownOptionsAreWarnedOf) {
+  EXPECT_THAT(parsed("sqash_to_uid=1,lowerdir=/a").warnings,
+              ElementsAre(HasSubstr("'sqash_to_uid=1'")));
+}
+
+TEST(MountOptions, IdMappingsAreWarnedOfByName) {
+  EXPECT_THAT(parsed("uidmapping=:0:100000:65536,gidmapping=:0:100000:65536").warnings,
+              ElementsAre(HasSubstr("uidmapping"), HasSubstr("gidmapping")));
+}
+
+TEST(MountOptions, BadValuesAreRefusedByName) {
+  for (const std::string text : {"metacopy=maybe", "index", "redirect_dir=1", "transport=tcp",
+                                 "passthrough=", "threads=x", "threads=65", "threads=-1",
+                                 "upperdir=", "workdir", "lowerdir=", "lowerdir+=", "snapshot="}) {
+    EXPECT_THAT(refused(text), HasSubstr("'" + text + "'"));
+  }
+}
+
+TEST(MountOptions, DataOnlyLayersAndVerityAreRefused) {
+  EXPECT_THAT(refused("lowerdir=/a::/b"), HasSubstr("data-only"));
+  EXPECT_THAT(refused("datadir+=/a"), HasSubstr("not supported"));
+  EXPECT_THAT(refused("verity=require"), HasSubstr("not supported"));
+}
+
+TEST(MountOptions, AnUpperNeedsAWorkDirectoryAndALower) {
+  EXPECT_TRUE(check_layers(parsed("lowerdir=/a")));
+  EXPECT_TRUE(check_layers(parsed("lowerdir=/a,upperdir=/u,workdir=/w")));
+  EXPECT_THAT(check_layers(parsed("lowerdir=/a,upperdir=/u")).error().sentence,
+              HasSubstr("workdir"));
+  EXPECT_THAT(check_layers(parsed("upperdir=/u,workdir=/w")).error().sentence,
+              HasSubstr("lowerdir"));
+}
+
+}  // namespace
+}  // namespace layerfs::tools

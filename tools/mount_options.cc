@@ -1,0 +1,283 @@
+#include "tools/mount_options.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <optional>
+#include <span>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace layerfs::tools {
+
+namespace {
+
+// One option: "key", or "key=value" still with its backslashes.
+struct Option {
+  std::string_view text;
+  std::string_view key;
+  std::optional<std::string_view> value;
+};
+
+// Where the option that begins `text` ends: at a comma that is neither escaped nor quoted.
+std::size_t option_length(std::string_view text) {
+  bool quoted = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\') {
+      ++i;
+    } else if (text[i] == '"') {
+      quoted = !quoted;
+    } else if (text[i] == ',' && !quoted) {
+      return i;
+    }
+  }
+  return text.size();
+}
+
+Option option_of(std::string_view text) {
+  const std::size_t equals = text.find('=');
+  if (equals == std::string_view::npos) return {text, text, std::nullopt};
+  return {text, text.substr(0, equals), text.substr(equals + 1)};
+}
+
+std::string unescaped(std::string_view value) {
+  std::string out;
+  for (std::size_t i = 0; i < value.size(); ++i) {
+    if (value[i] == '\\' && i + 1 < value.size()) ++i;
+    out += value[i];
+  }
+  return out;
+}
+
+// The parts between colons that are not escaped, without their backslashes.
+std::vector<std::string> split_directories(std::string_view value) {
+  std::vector<std::string> parts;
+  std::size_t begin = 0;
+  for (std::size_t i = 0; i <= value.size(); ++i) {
+    if (i == value.size() || value[i] == ':') {
+      parts.push_back(unescaped(value.substr(begin, i - begin)));
+      begin = i + 1;
+    } else if (value[i] == '\\') {
+      ++i;
+    }
+  }
+  return parts;
+}
+
+tl::unexpected<Failure> refuse_value(const Option& option, std::string_view allowed) {
+  return refuse(fmt::format("the mount option '{}' is not valid: {} takes {}", option.text,
+                            option.key, allowed),
+                EINVAL);
+}
+
+Outcome<void> set_directory(const Option& option, std::string& directory) {
+  if (!option.value || option.value->empty()) return refuse_value(option, "a directory");
+  directory = unescaped(*option.value);
+  return {};
+}
+
+Outcome<void> set_lowerdirs(const Option& option, MountRequest& request) {
+  std::vector<std::string>& lowerdirs = request.mount.stack.lowerdirs;
+  if (!option.value || option.value->empty()) return refuse_value(option, "directories");
+  lowerdirs = split_directories(*option.value);
+  if (std::ranges::any_of(lowerdirs, &std::string::empty)) {
+    return refuse(fmt::format("the mount option '{}' has an empty directory name (data-only lower "
+                              "directories behind '::' are not supported)",
+                              option.text),
+                  EINVAL);
+  }
+  return {};
+}
+
+Outcome<void> add_lowerdir(const Option& option, MountRequest& request) {
+  if (!option.value || option.value->empty()) return refuse_value(option, "a directory");
+  request.mount.stack.lowerdirs.push_back(unescaped(*option.value));
+  return {};
+}
+
+Outcome<void> set_switch(const Option& option, bool& target) {
+  if (option.value == "on") {
+    target = true;
+  } else if (option.value == "off") {
+    target = false;
+  } else {
+    return refuse_value(option, "on or off");
+  }
+  return {};
+}
+
+// Redirects are always followed; what is chosen is whether renames may write them.
+Outcome<void> set_redirect_dir(const Option& option, bool& target) {
+  if (option.value == "follow" || option.value == "nofollow") {
+    target = false;
+    return {};
+  }
+  if (option.value == "on" || option.value == "off") return set_switch(option, target);
+  return refuse_value(option, "on, off, follow or nofollow");
+}
+
+Outcome<void> set_passthrough(const Option& option, op::PassthroughPolicy& target) {
+  using Choice = std::pair<std::string_view, op::PassthroughPolicy>;
+  constexpr std::array<Choice, 4> kChoices = {{{"auto", op::PassthroughPolicy::kAuto},
+                                               {"all", op::PassthroughPolicy::kAll},
+                                               {"upper", op::PassthroughPolicy::kUpper},
+                                               {"none", op::PassthroughPolicy::kNone}}};
+  for (const auto& [name, policy] : kChoices) {
+    if (option.value == name) {
+      target = policy;
+      return {};
+    }
+  }
+  return refuse_value(option, "auto, all, upper or none");
+}
+
+Outcome<void> set_transport(const Option& option, fuse::Transport& target) {
+  using Choice = std::pair<std::string_view, fuse::Transport>;
+  constexpr std::array<Choice, 3> kChoices = {{{"auto", fuse::Transport::kAuto},
+                                               {"io_uring", fuse::Transport::kIoUring},
+                                               {"dev_fuse", fuse::Transport::kDevFuse}}};
+  for (const auto& [name, transport] : kChoices) {
+    if (option.value == name) {
+      target = transport;
+      return {};
+    }
+  }
+  return refuse_value(option, "auto, io_uring or dev_fuse");
+}
+
+Outcome<void> set_threads(const Option& option, unsigned& target) {
+  const std::string_view value = option.value.value_or("");
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), target);
+  if (error != std::errc() || end != value.data() + value.size() || target > 64) {
+    return refuse_value(option, "a number from 0 (as many as help) to 64");
+  }
+  return {};
+}
+
+// SELinux labels mean something only to a kernel with SELinux; others refuse them.
+void add_context(const Option& option, MountRequest& request) {
+  if (::access("/sys/fs/selinux/enforce", F_OK) == 0) {
+    request.mount.kernel_options.emplace_back(option.text);
+  }
+}
+
+bool is_one_of(std::string_view key, std::span<const std::string_view> set) {
+  return std::ranges::find(set, key) != set.end();
+}
+
+// For the kernel's general part of a mount.
+bool is_kernel_flag(const Option& option) {
+  static constexpr std::array<std::string_view, 18> kFlags = {
+      "nosuid",   "suid",     "nodev",      "dev",         "noexec",   "exec",
+      "sync",     "async",    "dirsync",    "noatime",     "atime",    "nodiratime",
+      "diratime", "relatime", "norelatime", "strictatime", "lazytime", "nosymfollow"};
+  return !option.value && is_one_of(option.key, kFlags);
+}
+
+// Options of mount(8), fstab, libfuse and overlayfs that ask for what is so anyway, or that only
+// tune another implementation.
+bool is_without_meaning(const Option& option) {
+  static constexpr std::array<std::string_view, 30> kIgnored = {
+      "defaults",     "auto",           "noauto",    "user",
+      "nouser",       "users",          "owner",     "group",
+      "_netdev",      "nofail",         "comment",   "default_permissions",
+      "subtype",      "max_read",       "xino",      "nfs_export",
+      "uuid",         "override_creds", "verity",    "static_nlink",
+      "timeout",      "threaded",       "fsync",     "writeback",
+      "clone_fd",     "fast_ino",       "max_write", "max_background",
+      "auto_unmount", "nonempty"};
+  if (option.key == "verity") return option.value == "off";
+  return option.key.starts_with("x-") || option.key.starts_with("X-") ||
+         is_one_of(option.key, kIgnored);
+}
+
+Outcome<void> apply_layer_option(const Option& option, MountRequest& request, bool& known) {
+  op::StackOptions& stack = request.mount.stack;
+  if (option.key == "lowerdir") return set_lowerdirs(option, request);
+  if (option.key == "lowerdir+") return add_lowerdir(option, request);
+  if (option.key == "upperdir") return set_directory(option, stack.upperdir);
+  if (option.key == "workdir") return set_directory(option, stack.workdir);
+  if (option.key == "redirect_dir") return set_redirect_dir(option, stack.redirect_dir);
+  if (option.key == "metacopy") return set_switch(option, stack.metacopy);
+  if (option.key == "index") return set_switch(option, stack.index);
+  if (option.key == "passthrough") return set_passthrough(option, stack.passthrough);
+  if (option.text == "userxattr") {
+    stack.user_xattr = true;
+  } else if (option.text == "volatile") {
+    stack.volatile_upper = true;
+  } else {
+    known = false;
+  }
+  return {};
+}
+
+Outcome<void> apply_mount_option(const Option& option, MountRequest& request, bool& known) {
+  fuse::MountOptions& mount = request.mount;
+  if (option.key == "transport") return set_transport(option, mount.transport);
+  if (option.key == "threads") return set_threads(option, mount.threads);
+  if (option.key == "snapshot") return set_directory(option, request.snapshot);
+  if (option.key == "root") return set_directory(option, request.root);
+  if (option.key == "fsname") return set_directory(option, mount.source);
+  if (option.text == "ro" || option.text == "rw") {
+    mount.read_only = option.text == "ro";
+  } else if (option.text == "debug") {
+    mount.debug = true;
+  } else if (option.text == "allow_other") {
+    mount.allow_other = true;
+  } else if (option.key.ends_with("context") && option.value) {
+    add_context(option, request);
+  } else if (is_kernel_flag(option)) {
+    mount.kernel_options.emplace_back(option.text);
+  } else {
+    known = is_without_meaning(option);
+  }
+  return {};
+}
+
+Outcome<void> apply(const Option& option, MountRequest& request) {
+  bool known = true;
+  LAYERFS_TRY(apply_layer_option(option, request, known));
+  if (known) return {};
+  known = true;
+  LAYERFS_TRY(apply_mount_option(option, request, known));
+  if (known) return {};
+  if (option.key == "verity" || option.key == "datadir+") {
+    return refuse(fmt::format("the mount option '{}' is not supported", option.text), EINVAL);
+  }
+  request.warnings.push_back(
+      fmt::format("the mount option '{}' is not known and has no effect", option.text));
+  return {};
+}
+
+}  // namespace
+
+Outcome<void> parse_mount_options(std::string_view text, MountRequest& request) {
+  while (!text.empty()) {
+    const std::size_t length = option_length(text);
+    if (length > 0) LAYERFS_TRY(apply(option_of(text.substr(0, length)), request));
+    text.remove_prefix(std::min(length + 1, text.size()));
+  }
+  return {};
+}
+
+bool names_layers(const MountRequest& request) {
+  return !request.mount.stack.lowerdirs.empty() || !request.mount.stack.upperdir.empty();
+}
+
+Outcome<void> check_layers(const MountRequest& request) {
+  const op::StackOptions& stack = request.mount.stack;
+  if (stack.lowerdirs.empty()) {
+    return refuse("no lower directory is given; name at least one with -o lowerdir=DIR", EINVAL);
+  }
+  if (!stack.upperdir.empty() && stack.workdir.empty()) {
+    return refuse(
+        "upperdir needs workdir, an empty directory on the same file system: -o workdir=DIR",
+        EINVAL);
+  }
+  return {};
+}
+
+}  // namespace layerfs::tools

@@ -1,0 +1,99 @@
+#include <algorithm>
+#include <array>
+#include <ctime>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "tools/command_line.h"
+#include "tools/mount_commands.h"
+#include "tools/runtime_state.h"
+
+namespace layerfs::tools {
+
+namespace {
+
+std::string utc(std::int64_t seconds) {
+  const auto time = static_cast<std::time_t>(seconds);
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(time));
+}
+
+nlohmann::json to_json(const LiveMount& mount) {
+  const MountRecord& record = mount.record;
+  nlohmann::json object = {
+      {"mountpoint", record.mountpoint}, {"source", mount.source}, {"alive", mount.alive}};
+  if (!mount.alive) return object;
+  object["image"] = record.image;
+  object["snapshot"] = record.snapshot;
+  object["lowerdirs"] = record.lowerdirs;
+  object["upperdir"] = record.upperdir;
+  object["transport"] = record.transport;
+  object["pid"] = record.pid;
+  object["since"] = utc(record.since);
+  return object;
+}
+
+using Row = std::array<std::string, 5>;
+
+// What lies below, in few words: the image, or the topmost directory and how many more.
+std::string below(const LiveMount& mount) {
+  const MountRecord& record = mount.record;
+  if (!mount.alive) return mount.source;
+  if (!record.image.empty()) return record.image;
+  if (record.lowerdirs.empty()) return "-";
+  const std::size_t more = record.lowerdirs.size() - 1;
+  return record.lowerdirs.front() + (more > 0 ? fmt::format(" and {} more", more) : "");
+}
+
+Row row_of(const LiveMount& mount) {
+  const MountRecord& record = mount.record;
+  if (!mount.alive) return {record.mountpoint, below(mount), "?", "-", "no daemon known"};
+  const std::string upper = !record.snapshot.empty()   ? "snapshot " + record.snapshot
+                            : !record.upperdir.empty() ? record.upperdir
+                                                       : "read-only";
+  return {record.mountpoint, below(mount), upper, std::to_string(record.pid), utc(record.since)};
+}
+
+void print_table(std::ostream& out, const std::vector<Row>& rows) {
+  Row widest;
+  std::array<std::size_t, widest.size()> widths{};
+  for (const Row& row : rows) {
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  for (const Row& row : rows) {
+    std::string line;
+    for (std::size_t i = 0; i + 1 < row.size(); ++i) {
+      line += fmt::format("{:<{}}  ", row[i], widths[i]);
+    }
+    out << line << row.back() << "\n";
+  }
+}
+
+}  // namespace
+
+int run_ps(const Args& args, Io& io) {
+  CLI::App app("List the mounts of layerfs", "layerfs ps");
+  CommonOptions common;
+  add_json_option(app, common);
+  if (const auto status = parse(app, args, io)) return *status;
+  const auto mounts = live_mounts();
+  if (!mounts) return report(io, mounts.error());
+  if (common.json) {
+    nlohmann::json list = nlohmann::json::array();
+    for (const LiveMount& mount : *mounts) list.push_back(to_json(mount));
+    // Names need not be UTF-8.
+    io.out << list.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+    return kDone;
+  }
+  std::vector<Row> rows = {{"MOUNT POINT", "LAYERS", "WRITES GO TO", "PID", "SINCE"}};
+  for (const LiveMount& mount : *mounts) rows.push_back(row_of(mount));
+  print_table(io.out, rows);
+  return kDone;
+}
+
+}  // namespace layerfs::tools

@@ -1,0 +1,195 @@
+#include "tools/runtime_state.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <optional>
+#include <sstream>
+#include <utility>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "fs/sys/unique_fd.h"
+
+namespace layerfs::tools {
+
+namespace {
+
+namespace stdfs = std::filesystem;
+using nlohmann::json;
+
+constexpr std::string_view kType = "fuse.layerfs";
+
+// /run is the machine's for root; a user has XDG_RUNTIME_DIR. Empty if there is neither.
+std::string record_directory() {
+  const char* runtime = std::getenv("XDG_RUNTIME_DIR");
+  if (::geteuid() == 0 && ::access("/run", W_OK) == 0) return "/run/layerfs";
+  if (runtime != nullptr && *runtime != '\0') return std::string(runtime) + "/layerfs";
+  return {};
+}
+
+json to_json(const MountRecord& record) {
+  return {{"mountpoint", record.mountpoint},
+          {"image", record.image},
+          {"snapshot", record.snapshot},
+          {"lowerdirs", record.lowerdirs},
+          {"upperdir", record.upperdir},
+          {"transport", record.transport},
+          {"device", record.device},
+          {"pid", record.pid},
+          {"since", record.since}};
+}
+
+MountRecord from_json(const json& object) {
+  MountRecord record;
+  record.mountpoint = object.at("mountpoint");
+  record.image = object.at("image");
+  record.snapshot = object.at("snapshot");
+  record.lowerdirs = object.at("lowerdirs").get<std::vector<std::string>>();
+  record.upperdir = object.at("upperdir");
+  record.transport = object.at("transport");
+  record.device = object.at("device");
+  record.pid = object.at("pid");
+  record.since = object.at("since");
+  return record;
+}
+
+std::optional<MountRecord> read_record(const stdfs::path& file) {
+  std::ifstream stream(file);
+  try {
+    return from_json(json::parse(stream));
+  } catch (const json::exception&) {
+    return std::nullopt;
+  }
+}
+
+bool is_locked_by_daemon(const stdfs::path& file) {
+  const sys::UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
+  return fd && ::flock(fd.get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+}
+
+// By device number: the kernel gives each mount its own while it lives.
+std::map<dev_t, MountRecord> read_records() {
+  std::map<dev_t, MountRecord> records;
+  const std::string directory = record_directory();
+  if (directory.empty()) return records;
+  std::error_code none;  // no directory, no records
+  for (const auto& entry : stdfs::directory_iterator(directory, none)) {
+    if (entry.path().extension() != ".json") continue;
+    const auto record = read_record(entry.path());
+    if (record && is_locked_by_daemon(entry.path())) {
+      records[record->device] = *record;
+    } else {
+      stdfs::remove(entry.path(), none);
+    }
+  }
+  return records;
+}
+
+// The mount table writes space, tab, newline and backslash as \ooo.
+std::string unescaped(const std::string& field) {
+  std::string out;
+  for (std::size_t i = 0; i < field.size(); ++i) {
+    if (field[i] == '\\' && i + 3 < field.size()) {
+      out += static_cast<char>(std::strtol(field.substr(i + 1, 3).c_str(), nullptr, 8));
+      i += 3;
+    } else {
+      out += field[i];
+    }
+  }
+  return out;
+}
+
+// One line of mountinfo, if it is a layerfs mount itself and not a bind mount of a part of one.
+std::optional<LiveMount> mount_of(const std::string& line) {
+  std::istringstream fields(line);
+  std::string id, parent, device, root, mountpoint, word;
+  fields >> id >> parent >> device >> root >> mountpoint;
+  while (fields >> word && word != "-") {
+  }
+  std::string type, source;
+  fields >> type >> source;
+  if (type != kType || root != "/") return std::nullopt;
+  unsigned major_number = 0, minor_number = 0;
+  char colon = 0;
+  std::istringstream(device) >> major_number >> colon >> minor_number;
+  LiveMount mount;
+  mount.record.mountpoint = unescaped(mountpoint);
+  mount.record.device = makedev(major_number, minor_number);
+  mount.source = unescaped(source);
+  return mount;
+}
+
+}  // namespace
+
+RecordFile::RecordFile(const MountRecord& record) {
+  const std::string directory = record_directory();
+  if (directory.empty() || (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST)) return;
+  const std::string path = fmt::format("{}/{}.json", directory, record.pid);
+  const std::string temporary = path + ".new";
+  sys::UniqueFd file(
+      ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!file || ::flock(file.get(), LOCK_EX | LOCK_NB) != 0) return;
+  // Names need not be UTF-8.
+  const std::string text =
+      to_json(record).dump(2, ' ', false, json::error_handler_t::replace) + "\n";
+  if (::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()) ||
+      ::rename(temporary.c_str(), path.c_str()) != 0) {
+    ::unlink(temporary.c_str());
+    return;
+  }
+  path_ = path;
+  lock_ = std::move(file);
+}
+
+RecordFile::~RecordFile() {
+  if (!path_.empty()) ::unlink(path_.c_str());
+}
+
+Outcome<std::vector<LiveMount>> live_mounts() {
+  std::ifstream table("/proc/self/mountinfo");
+  if (!table) return refuse("/proc/self/mountinfo cannot be read; is /proc mounted?", ENOENT);
+  const std::map<dev_t, MountRecord> records = read_records();
+  std::vector<LiveMount> mounts;
+  for (std::string line; std::getline(table, line);) {
+    auto mount = mount_of(line);
+    if (!mount) continue;
+    const auto known = records.find(mount->record.device);
+    if (known != records.end()) {
+      std::string here = std::move(mount->record.mountpoint);
+      mount->record = known->second;
+      mount->record.mountpoint = std::move(here);
+      mount->alive = true;
+    }
+    mounts.push_back(*std::move(mount));
+  }
+  return mounts;
+}
+
+bool wait_for_end(pid_t pid, int seconds) {
+  const sys::UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  if (!process) return errno == ESRCH;
+  pollfd waiting = {.fd = process.get(), .events = POLLIN, .revents = 0};
+  return ::poll(&waiting, 1, seconds * 1000) == 1;
+}
+
+std::string absolute_mountpoint(const std::string& path) {
+  std::error_code failed;
+  stdfs::path full = stdfs::absolute(path, failed).lexically_normal();
+  if (failed) return path;
+  if (full.has_relative_path() && !full.has_filename()) full = full.parent_path();
+  const stdfs::path parent = stdfs::canonical(full.parent_path(), failed);
+  return failed ? full.string() : (parent / full.filename()).string();
+}
+
+}  // namespace layerfs::tools
