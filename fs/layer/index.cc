@@ -1,9 +1,7 @@
 #include "fs/layer/index.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/sysmacros.h>
-#include <unistd.h>
 
 #include <string>
 #include <utility>
@@ -59,21 +57,19 @@ Outcome<std::unique_ptr<Index>> Index::open(int dirfd, const char* name) {
   const auto refused = [&](const char* problem) {
     return refuse("the layer index '" + std::string(name) + "' " + problem);
   };
-  const auto failed = [&] {
-    const Errno error = Errno::last();
+  const auto failed = [&](Errno error) {
     return refuse("the layer index '" + std::string(name) + "' cannot be read", error);
   };
   const sys::UniqueFd fd(::openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   struct stat st;
-  if (!fd || ::fstat(fd.get(), &st) != 0) return failed();
+  if (!fd || ::fstat(fd.get(), &st) != 0) return failed(Errno::last());
   if (!S_ISREG(st.st_mode)) return refused("is no file");
   const auto size = static_cast<std::size_t>(st.st_size);
   if (size < sizeof(format::Header)) return refused("is truncated");
-  void* mapped = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0);
-  if (mapped == MAP_FAILED) return failed();
+  auto mapped = sys::MappedFile::map(fd.get(), size);
+  if (!mapped) return failed(mapped.error());
   auto mapping = std::make_unique<Mapping>();
-  mapping->data = static_cast<const std::byte*>(mapped);
-  mapping->size = size;
+  mapping->file = std::move(*mapped);
   mapping->header = mapping->load<format::Header>(0);
   if (const char* problem = header_problem(mapping->header, size)) return refused(problem);
   if (const auto root = mapping->directory(kIndexRoot); !root) {

@@ -21,7 +21,6 @@ inline constexpr std::uint32_t kOpaque = 1;
 inline constexpr std::uint32_t kRedirect = 2;
 inline constexpr std::uint32_t kMetacopy = 4;
 inline constexpr std::uint32_t kProgram = 8;
-inline constexpr std::uint32_t kImplied = 16;
 // Kinds of xattrs that users see. No bit of a kind: the inode has none of that kind.
 inline constexpr std::uint32_t kCapability = 0x100;
 inline constexpr std::uint32_t kSecurity = 0x200;

@@ -1,12 +1,11 @@
 // What readers and writers of the index share; for their implementation only.
 #pragma once
 
-#include <sys/mman.h>
-
 #include <cstring>
 
 #include "fs/layer/index.h"
 #include "fs/layer/index_format.h"
+#include "fs/sys/mapped_file.h"
 
 namespace layerfs::layer {
 
@@ -18,16 +17,8 @@ bool is_index_name(std::string_view name);
 // The mapped file. Positions come from the file itself: every access is checked against the sizes
 // of the sections, which open() has checked against the size of the mapping.
 struct Index::Mapping {
-  const std::byte* data = nullptr;
-  std::size_t size = 0;
+  sys::MappedFile file;
   format::Header header;  // a copy
-
-  Mapping() = default;
-  Mapping(const Mapping&) = delete;
-  Mapping& operator=(const Mapping&) = delete;
-  ~Mapping() {
-    if (data != nullptr) ::munmap(const_cast<std::byte*>(data), size);
-  }
 
   std::size_t entries_at() const {
     return sizeof(format::Header) + std::size_t{header.inode_count} * sizeof(format::Inode);
@@ -39,7 +30,7 @@ struct Index::Mapping {
   template <typename T>
   T load(std::size_t offset) const {
     T value;
-    std::memcpy(&value, data + offset, sizeof value);
+    std::memcpy(&value, file.data() + offset, sizeof value);
     return value;
   }
 
@@ -55,7 +46,7 @@ struct Index::Mapping {
   Result<std::string_view> text(std::uint32_t offset, std::uint32_t length) const {
     const std::uint64_t end = std::uint64_t{offset} + length;
     if (end >= header.text_size) return fail(EIO);
-    const auto* begin = reinterpret_cast<const char*>(data + text_at() + offset);
+    const auto* begin = reinterpret_cast<const char*>(file.data() + text_at() + offset);
     if (begin[length] != '\0') return fail(EIO);
     return std::string_view(begin, length);
   }

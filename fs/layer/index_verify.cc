@@ -72,8 +72,8 @@ class Verification {
 
 Outcome<void> Index::verify() const {
   const format::Header& header = mapping_->header;
-  const std::uint64_t sum =
-      format::checksum(mapping_->data + sizeof header, mapping_->size - sizeof header);
+  const std::uint64_t sum = format::checksum(mapping_->file.data() + sizeof header,
+                                             mapping_->file.size() - sizeof header);
   if (sum != header.body_checksum)
     return refuse("the layer index is damaged: its checksum differs");
   return Verification(*this, header).run();

@@ -381,6 +381,15 @@ TEST(DamagedIndex, OfAnyContentIsReadWithoutHarm) {
   EXPECT_GT(opened, 1000);
 }
 
+TEST(DamagedIndex, ThatShrinksWhileItIsReadIsAnError) {
+  IndexFile file;
+  file.write(sample());
+  const auto index = open_or_die(file);
+  std::filesystem::resize_file(file.path(), 0);
+  EXPECT_EQ(index->find(kIndexRoot, "dir").error().code(), ENOTDIR);
+  exercise(*index);
+}
+
 TEST(DamagedIndex, CannotMakeATreeEndless) {
   IndexFile file;
   IndexBuilder builder({}, kDir, 0);
