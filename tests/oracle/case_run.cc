@@ -64,6 +64,7 @@ class CaseRun {
       skip.push_back(lab_.subject.kind != SubjectKind::kOverlay &&
                      yardstick_declines(test_, test_.ops[i], expected_results_[i]));
     const std::vector<std::string> results = subject_.run(skip);
+    if (lab_.trace) trace(results);
     compare_all_results(results, skip);
     Snapshot tree;
     if (subject_.stop().signature.empty()) tree = subject_.snapshot();
@@ -75,6 +76,11 @@ class CaseRun {
     if (lab_.tamper_disk) lab_.tamper_disk(subject_.dir());
     check_disk(subject_, "");
     return true;
+  }
+
+  void trace(const std::vector<std::string>& results) const {
+    for (size_t i = 0; i < expected_results_.size(); ++i)
+      lab_.trace(test_.ops[i], expected_results_[i], i < results.size() ? results[i] : "");
   }
 
   void compare_all_results(const std::vector<std::string>& results, const std::vector<bool>& skip) {

@@ -19,6 +19,9 @@ struct Lab {
   std::chrono::milliseconds limit{20000};  // for each stretch between two mounts
   bool keep = false;                       // leave the last case's directories behind
 
+  // Told of each operation's result on both sides; `got` is empty where the subject did not run.
+  std::function<void(const Op& op, const std::string& expected, const std::string& got)> trace;
+
   // Test of the test: called after each operation of the subject, in the process that performs it;
   // may alter the result. Also called once, with no operation, after the last unmount, with the
   // subject's directory.

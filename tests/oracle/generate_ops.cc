@@ -1,130 +1,15 @@
 #include "tests/oracle/generate_ops.h"
 
-#include <fcntl.h>
-#include <linux/falloc.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
-#include <unistd.h>
 
-#include <iterator>
+#include <algorithm>
 
-#include "tests/oracle/runner.h"
+#include "tests/oracle/op_generator.h"
 
 namespace layerfs::oracle {
-namespace {
-
-class OpGenerator {
- public:
-  OpGenerator(Rng& rng, Model model) : rng_(rng), model_(std::move(model)) {}
-
-  Op next() {
-    Op op = draw();
-    if (rng_.percent(15)) op.as = 1 + rng_.below(2);
-    if (rng_.percent(15)) op.umask = rng_.pick({0, 077, 027, 0777});
-    return op;
-  }
-
- private:
-  using Make = Op (OpGenerator::*)();
-  struct Choice {
-    int weight;
-    Make make;
-  };
-  static const Choice kChoices[];
-
-  Op draw() {
-    int total = 0;
-    for (const Choice* choice = kChoices; choice->weight > 0; ++choice) total += choice->weight;
-    int64_t at = rng_.below(total);
-    const Choice* choice = kChoices;
-    while (at >= choice->weight) at -= choice++->weight;
-    return (this->*choice->make)();
-  }
-
-  static Op of(OpKind kind) {
-    Op op;
-    op.kind = kind;
-    return op;
-  }
-
-  // Paths: now and then one that cannot be.
-  std::string fresh() {
-    if (rng_.percent(2)) return join_path(model_.any(rng_), "a");
-    if (rng_.percent(1))
-      return rng_.pick(
-          {std::string(256, 'L'), std::string("."), std::string("nowhere/a"), std::string("/")});
-    return join_path(model_.any_dir(rng_), any_name(rng_));
-  }
-  std::string file() {
-    return rng_.percent(80) ? model_.any_of(rng_, EntryKind::kFile) : existing();
-  }
-  std::string dir() {
-    const std::string path = rng_.percent(85) ? model_.any_dir(rng_) : existing();
-    return path.empty() ? "." : path;
-  }
-  std::string existing() { return rng_.percent(92) ? model_.any(rng_) : fresh(); }
-
-  int64_t any_slot() { return rng_.below(kSlots); }
-  int64_t any_length() {
-    return rng_.pick({int64_t{0}, int64_t{1}, int64_t{10}, int64_t{100}, int64_t{4096},
-                      int64_t{5000}, int64_t{70000}, int64_t{205000}});
-  }
-  int64_t any_offset() {
-    return rng_.pick({int64_t{0}, int64_t{0}, int64_t{3}, int64_t{4096}, int64_t{8192},
-                      int64_t{60000}, int64_t{204800}, int64_t{400000}});
-  }
-  int64_t any_mode() {
-    return rng_.pick({0644, 0600, 0755, 0777, 0666, 04755, 02755, 06777, 01777, 0, 0444, 02644});
-  }
-  std::string any_time() {
-    if (rng_.percent(15)) return "now";
-    if (rng_.percent(25)) return "omit";
-    return rng_.pick({std::string("1000000001.5"), std::string("0.0"), std::string("-5.0"),
-                      std::string("1234567890.123456789"), std::string("3.999999999")});
-  }
-
-  Op open();
-  Op open_dir();
-  Op temporary();
-  Op reopen();
-  Op slot_op();
-  Op read();
-  Op write();
-  Op resize();
-  Op fallocate();
-  Op copy_range();
-  Op seek();
-  Op held_attributes();
-  Op churn();
-  Op slurp();
-  Op poke();
-  Op truncate();
-  Op mkdir();
-  Op rmdir();
-  Op unlink();
-  Op rename();
-  Op link();
-  Op link_fd();
-  Op symlink();
-  Op mknod();
-  Op stat();
-  Op chmod();
-  Op chown();
-  Op utimens();
-  Op set_xattr();
-  Op other_xattr();
-  Op access();
-  Op look();
-  Op whole();
-
-  // An xattr's name and, for setting, a value.
-  void give_xattr(Op& op);
-
-  Rng& rng_;
-  Model model_;
-};
 
 const OpGenerator::Choice OpGenerator::kChoices[] = {
     {70, &OpGenerator::open},      {15, &OpGenerator::open_dir},
@@ -145,124 +30,6 @@ const OpGenerator::Choice OpGenerator::kChoices[] = {
     {12, &OpGenerator::access},    {25, &OpGenerator::look},
     {25, &OpGenerator::whole},     {0, nullptr},
 };
-
-Op OpGenerator::open() {
-  Op op = of(OpKind::kOpen);
-  op.slot = any_slot();
-  op.mode = any_mode();
-  op.flags = rng_.pick({O_RDONLY, O_RDONLY, O_WRONLY, O_RDWR, O_RDWR, O_PATH});
-  op.path = file();
-  if (rng_.percent(40)) {
-    op.flags |= O_CREAT | rng_.pick({0, O_EXCL, O_TRUNC});
-    op.path = rng_.percent(70) ? fresh() : file();
-    if (!model_.has(op.path)) model_.set(op.path, EntryKind::kFile);
-  }
-  if (rng_.percent(10)) op.flags |= O_APPEND;
-  if (rng_.percent(8)) op.flags |= O_TRUNC;
-  if (rng_.percent(5)) op.flags |= O_NOFOLLOW;
-  return op;
-}
-
-Op OpGenerator::open_dir() {
-  Op op = of(OpKind::kOpen);
-  op.slot = any_slot();
-  op.flags = O_RDONLY | rng_.pick({O_DIRECTORY, 0});
-  op.path = dir();
-  return op;
-}
-
-Op OpGenerator::temporary() {
-  Op op = of(OpKind::kOpen);
-  op.slot = any_slot();
-  op.flags = O_TMPFILE | rng_.pick({O_RDWR, O_WRONLY, O_RDWR | O_EXCL});
-  op.mode = any_mode();
-  op.path = dir();
-  return op;
-}
-
-Op OpGenerator::reopen() {
-  Op op = of(OpKind::kReopen);
-  op.slot = any_slot();
-  op.slot2 = any_slot();
-  op.flags = rng_.pick({O_RDONLY, O_RDWR, O_WRONLY, O_WRONLY | O_TRUNC});
-  return op;
-}
-
-Op OpGenerator::slot_op() {
-  Op op = of(rng_.pick({OpKind::kClose, OpKind::kFstat, OpKind::kFstat, OpKind::kFsync,
-                        OpKind::kList, OpKind::kMapRead, OpKind::kMapWrite}));
-  op.slot = any_slot();
-  if (op.kind != OpKind::kMapWrite) return op;
-  op.off = any_offset();
-  op.len = any_length();
-  op.fill = rng_.below(100);
-  return op;
-}
-
-Op OpGenerator::read() {
-  Op op = of(OpKind::kRead);
-  op.slot = any_slot();
-  op.off = any_offset();
-  op.len = any_length();
-  return op;
-}
-
-Op OpGenerator::write() {
-  Op op = read();
-  op.kind = OpKind::kWrite;
-  op.fill = rng_.below(100);
-  return op;
-}
-
-Op OpGenerator::resize() {
-  Op op = of(OpKind::kFtruncate);
-  op.slot = any_slot();
-  op.len = any_length();
-  return op;
-}
-
-Op OpGenerator::fallocate() {
-  Op op = of(OpKind::kFallocate);
-  op.slot = any_slot();
-  op.flags = rng_.pick({0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                        FALLOC_FL_ZERO_RANGE, FALLOC_FL_PUNCH_HOLE});
-  op.off = any_offset();
-  op.len = any_length();
-  return op;
-}
-
-Op OpGenerator::copy_range() {
-  Op op = of(OpKind::kCopyRange);
-  op.slot = any_slot();
-  op.slot2 = any_slot();
-  op.off = any_offset();
-  op.off2 = any_offset();
-  op.len = any_length();
-  return op;
-}
-
-Op OpGenerator::seek() {
-  Op op = of(OpKind::kSeek);
-  op.slot = any_slot();
-  op.off = any_offset();
-  op.flags = rng_.pick({SEEK_DATA, SEEK_HOLE, SEEK_END});
-  return op;
-}
-
-Op OpGenerator::held_attributes() {
-  Op op = of(rng_.pick({OpKind::kFchmod, OpKind::kFchown, OpKind::kFutimens, OpKind::kFsetxattr,
-                        OpKind::kFgetxattr, OpKind::kFremovexattr, OpKind::kFlistxattr}));
-  op.slot = any_slot();
-  if (op.kind == OpKind::kFchmod) op.mode = any_mode();
-  if (op.kind == OpKind::kFchown) op.uid = rng_.pick({-1, 0, 1000, 1001});
-  if (op.kind == OpKind::kFchown) op.gid = rng_.pick({-1, 0, 1000, 2000});
-  if (op.kind == OpKind::kFutimens) op.atime = any_time();
-  if (op.kind == OpKind::kFutimens) op.mtime = any_time();
-  if (op.kind == OpKind::kFsetxattr || op.kind == OpKind::kFgetxattr ||
-      op.kind == OpKind::kFremovexattr)
-    give_xattr(op);
-  return op;
-}
 
 Op OpGenerator::churn() {
   Op op = of(OpKind::kChurn);
@@ -308,9 +75,7 @@ Op OpGenerator::mkdir() {
 Op OpGenerator::rmdir() {
   Op op = of(OpKind::kRmdir);
   op.path = rng_.percent(80) ? model_.any_of(rng_, EntryKind::kDir) : existing();
-  bool empty = true;
-  for (const auto& [path, kind] : model_.nodes()) empty = empty && !path.starts_with(op.path + "/");
-  if (empty) model_.erase(op.path);
+  if (is_empty(op.path)) model_.erase(op.path);
   return op;
 }
 
@@ -321,6 +86,18 @@ Op OpGenerator::unlink() {
   return op;
 }
 
+bool OpGenerator::is_empty(const std::string& dir) const {
+  return std::none_of(model_.nodes().begin(), model_.nodes().end(),
+                      [&](const auto& node) { return node.first.starts_with(dir + "/"); });
+}
+
+bool OpGenerator::can_rename(const Op& op) const {
+  if (!model_.has(op.path)) return false;
+  if (op.flags == RENAME_EXCHANGE) return model_.has(op.path2);
+  if (!model_.has(op.path2)) return model_.is_dir(parent_path(op.path2));
+  return op.flags == 0 && model_.is_dir(op.path) == model_.is_dir(op.path2) && is_empty(op.path2);
+}
+
 Op OpGenerator::rename() {
   Op op = of(OpKind::kRename);
   op.path = rng_.percent(50) ? model_.any_of(rng_, EntryKind::kDir) : existing();
@@ -329,7 +106,7 @@ Op OpGenerator::rename() {
   op.flags = rng_.pick({0, 0, 0, 0, RENAME_NOREPLACE, RENAME_EXCHANGE});
   if (rng_.percent(1)) op.flags = RENAME_WHITEOUT;
   if (op.flags == RENAME_EXCHANGE && rng_.percent(80)) op.path2 = existing();
-  if (model_.has(op.path)) model_.rename(op.path, op.path2, op.flags == RENAME_EXCHANGE);
+  if (can_rename(op)) model_.rename(op.path, op.path2, op.flags == RENAME_EXCHANGE);
   return op;
 }
 
@@ -344,7 +121,7 @@ Op OpGenerator::link() {
 
 Op OpGenerator::link_fd() {
   Op op = of(OpKind::kLinkFd);
-  op.slot = any_slot();
+  op.slot = open_slot();
   op.path2 = fresh();
   return op;
 }
@@ -455,11 +232,11 @@ Op OpGenerator::look() {
 }
 
 Op OpGenerator::whole() {
-  return of(rng_.pick({OpKind::kTree, OpKind::kDropCaches, OpKind::kDropCaches, OpKind::kRemount,
-                       OpKind::kRemount, OpKind::kStackUpper}));
+  const Op op = of(rng_.pick({OpKind::kTree, OpKind::kDropCaches, OpKind::kDropCaches,
+                              OpKind::kRemount, OpKind::kRemount, OpKind::kStackUpper}));
+  if (is_remount(op)) held_.fill(Held::kNothing);
+  return op;
 }
-
-}  // namespace
 
 std::vector<Op> generate_ops(Rng& rng, Model model, int count) {
   OpGenerator generator(rng, std::move(model));

@@ -32,6 +32,7 @@ struct Arguments {
   bool keep = false;
   bool shrink = true;
   bool print = false;
+  bool trace = false;
 };
 
 void declare(CLI::App& app, Arguments& arguments) {
@@ -51,6 +52,7 @@ void declare(CLI::App& app, Arguments& arguments) {
       ->capture_default_str();
   app.add_flag("--keep", arguments.keep, "after a failure, leave everything and wait for a key");
   app.add_flag("!--no-shrink", arguments.shrink, "print a failing case as it was generated");
+  app.add_flag("--trace", arguments.trace, "print what each operation returned");
   app.add_flag("--print", arguments.print, "print the cases and run nothing");
 }
 
@@ -138,6 +140,11 @@ class Driver {
   std::map<std::string, int> seen_;
 };
 
+void print_results(const Op& op, const std::string& expected, const std::string& got) {
+  fmt::print("{}\n  -> {}\n", to_text(op), expected);
+  if (got != expected) fmt::print("  != {}\n", got.empty() ? "(not run)" : got);
+}
+
 Outcome<int> run(const Arguments& arguments) {
   if (arguments.print) {
     for (uint64_t i = 0; i < arguments.count; ++i)
@@ -151,6 +158,7 @@ Outcome<int> run(const Arguments& arguments) {
   lab.scratch = scratch.path();
   lab.keep = arguments.keep && !arguments.replay.empty();
   LAYERFS_TRY_ASSIGN(lab.subject, parse_subject(arguments.subject, arguments.layerfs));
+  if (arguments.trace) lab.trace = print_results;
   Driver driver(arguments, lab);
   return arguments.replay.empty() ? driver.run() : driver.replay();
 }

@@ -84,7 +84,7 @@ Outcome<void> Side::mount_as(const Subject& other) {
 
 Outcome<void> Side::unmount() {
   if (!live_) return refuse("nothing is mounted", EINVAL);
-  const Outcome<void> done = live_->unmount();
+  Outcome<void> done = live_->unmount();
   live_.reset();
   return done;
 }
@@ -171,7 +171,7 @@ bool Side::run_stretch(size_t from, size_t to, const std::vector<bool>& skip,
   for (const std::string& line : split_lines(forked.output)) {
     const Outcome<std::vector<Word>> words = split_words(line);
     if (!words || words->empty()) continue;
-    if (words->front().key == "result") results.push_back(words->front().value);
+    if (words->front().key == "result") results.emplace_back(words->front().value);
     if (words->front().key == "alias" && words->size() == 2)
       aliases_[std::stoull((*words)[1].key)] = std::stoi(words->front().value);
   }
