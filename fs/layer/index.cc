@@ -135,6 +135,5 @@ Result<IndexedInode> Index::inode(IndexSlot slot) const {
 
 std::uint32_t Index::xattr_kinds() const { return mapping_->header.xattrs & index_flag::kAnyXattr; }
 std::size_t Index::inode_count() const { return mapping_->header.inode_count; }
-bool Index::read_as_aufs() const { return (mapping_->header.flags & format::kAufs) != 0; }
 
 }  // namespace layerfs::layer

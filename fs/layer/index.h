@@ -85,7 +85,6 @@ class Index {
   // Those kinds of xattrs (index_flag) of which any inode of the layer has one.
   std::uint32_t xattr_kinds() const;
   std::size_t inode_count() const;
-  bool read_as_aufs() const;  // `.wh.` names were taken as whiteouts
 
  private:
   struct Mapping;

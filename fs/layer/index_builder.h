@@ -17,7 +17,6 @@ class IndexBuilder {
  public:
   struct Options {
     bool user_xattr = false;  // marks are in user.overlay.*
-    bool aufs = false;        // `.wh.` names were taken as whiteouts
   };
   // Names an inode within this builder; not what it will be called in the index.
   using Id = std::uint32_t;

@@ -11,7 +11,6 @@ inline constexpr std::uint64_t kMagic = 0x58444952'4559414cULL;  // "LAYERIDX", 
 inline constexpr std::uint32_t kVersion = 1;
 
 inline constexpr std::uint32_t kUserXattr = 1;
-inline constexpr std::uint32_t kAufs = 2;
 
 struct Header {
   std::uint64_t magic = kMagic;

@@ -17,7 +17,7 @@ namespace {
 
 // Up to here one read and one write cost less than asking for a clone or for the extents.
 constexpr std::size_t kSmall = 64 * 1024;
-constexpr std::size_t kBuffer = 1024 * 1024;
+constexpr std::size_t kBuffer = 256 * 1024;
 // The granularity in which a small file is searched for what may be a hole.
 constexpr std::size_t kBlock = 4096;
 
