@@ -19,24 +19,28 @@ Result<void> apply_mark(const std::string& path, const std::string& name, std::s
                         Marks& marks) {
   auto value = sys::get_xattr(path, name);
   if (!value) return {};
-  if (suffix == "opaque") {
-    marks.opaque = *value == "y";
-    marks.xattr_whiteouts = *value == "x";
-  } else if (suffix == "redirect") {
+  if (suffix == mark::kOpaque) {
+    marks.opaque = *value == kOpaqueValue;
+    marks.xattr_whiteouts = *value == kXWhiteouts;
+  } else if (suffix == mark::kRedirect) {
     if (!is_valid_redirect(*value)) return fail(EIO);
     marks.redirect = std::move(*value);
-  } else if (suffix == "metacopy") {
+  } else if (suffix == mark::kMetacopy) {
+    if (!is_valid_metacopy(*value)) return fail(EIO);
     marks.metacopy = true;
-  } else if (suffix == "impure") {
-    marks.impure = *value == "y";
-  } else if (suffix == "origin") {
+  } else if (suffix == mark::kImpure) {
+    marks.impure = *value == kYes;
+  } else if (suffix == mark::kOrigin) {
     marks.origin = std::move(*value);
+    marks.has_origin = true;
+  } else if (suffix == mark::kNlink) {
+    marks.nlink = std::move(*value);
   }
   return {};
 }
 
 bool is_xattr_whiteout(int dirfd, const char* name, const XattrNames& names) {
-  return sys::get_xattr(sys::fd_path(dirfd, name), names.mark("whiteout")).has_value();
+  return sys::get_xattr(sys::fd_path(dirfd, name), names.mark(mark::kWhiteout)).has_value();
 }
 
 // Completes what getdents alone cannot tell.
@@ -60,12 +64,9 @@ Result<Marks> read_marks(const std::string& path, const XattrNames& names) {
   LAYERFS_TRY_ASSIGN(std::string list, sys::list_xattr(path));
   if (list.empty()) return marks;
   const std::string prefix = names.mark("");
-  Result<void> status;
-  sys::for_each_xattr(list, [&](const std::string& name) {
-    if (status && name.starts_with(prefix))
-      status = apply_mark(path, name, std::string_view(name).substr(prefix.size()), marks);
-  });
-  if (!status) return fail(status.error());
+  for (const std::string& name : sys::split_xattrs(list))
+    if (name.starts_with(prefix))
+      LAYERFS_TRY(apply_mark(path, name, std::string_view(name).substr(prefix.size()), marks));
   return marks;
 }
 
@@ -91,8 +92,6 @@ bool is_aufs_name(std::string_view name) {
   return name.size() > kAufsPrefix.size() && name.starts_with(kAufsPrefix);
 }
 
-bool has_aufs_opaque(int dirfd) {
-  return sys::stat_at(dirfd, kAufsOpaque.data()).has_value();
-}
+bool has_aufs_opaque(int dirfd) { return sys::stat_at(dirfd, kAufsOpaque.data()).has_value(); }
 
 }  // namespace layerfs::layer

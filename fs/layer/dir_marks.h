@@ -12,17 +12,19 @@ namespace layerfs::layer {
 
 // The overlay.* xattrs of one inode (Documentation/filesystems/overlayfs.rst).
 struct Marks {
-  bool opaque = false;         // nothing of the layers below shows in this directory
+  bool opaque = false;           // nothing of the layers below shows in this directory
   bool xattr_whiteouts = false;  // regular files in it may be whiteouts by xattr (opaque=x)
-  bool metacopy = false;       // the data is in a layer below
-  bool impure = false;         // entries in it carry origin: their d_ino is not their st_ino
-  std::string redirect;        // where in the layers below this object lies; empty: same name
-  std::string origin;          // raw file handle of the lower inode it was copied from
+  bool metacopy = false;         // the data is in a layer below
+  bool impure = false;           // entries in it carry origin: their d_ino is not their st_ino
+  std::string redirect;          // where in the layers below this object lies; empty: same name
+  bool has_origin = false;       // copied up, from where if known:
+  std::string origin;            // value for parse_origin()
+  std::string nlink;             // value for parse_nlink()
 };
 
-// Reads the marks of what `path` (from sys::fd_path) names. Malformed values count as absent, but
-// for a malformed redirect: EIO, as the object below cannot be known. One system call where there
-// is no mark.
+// Reads the marks of what `path` (from sys::fd_path) names. EIO for a redirect or
+// metacopy that is not understood, as the object below cannot be known then. One system call where
+// there is no mark.
 Result<Marks> read_marks(const std::string& path, const XattrNames& names);
 
 // An entry of one layer's directory.

@@ -9,7 +9,7 @@
 namespace layerfs::sys {
 
 struct Dirent {
-  const char* name;  // NUL-terminated, valid during the call only
+  const char* name;    // NUL-terminated, valid during the call only
   unsigned char type;  // DT_*, possibly DT_UNKNOWN
   ino_t ino;
 };

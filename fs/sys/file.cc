@@ -47,6 +47,8 @@ Result<UniqueFd> reopen(int fd, int flags) {
   return own(::open(fd_path(fd).c_str(), (flags & ~O_NOFOLLOW) | O_CLOEXEC));
 }
 
+Result<UniqueFd> duplicate(int fd) { return own(::fcntl(fd, F_DUPFD_CLOEXEC, 0)); }
+
 std::string fd_path(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
 
 std::string fd_path(int dirfd, const char* name) {
@@ -109,13 +111,28 @@ Result<void> rename_at(int from_dirfd, const char* from, int to_dirfd, const cha
 
 Result<void> chmod_fd(int fd, mode_t mode) { return check(::chmod(fd_path(fd).c_str(), mode)); }
 
-Result<void> chown_fd(int fd, uid_t uid, gid_t gid) {
-  return check(::fchownat(fd, "", uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW));
+Result<void> chown_fd(int fd, uid_t uid, gid_t gid) { return chown_at(fd, "", uid, gid); }
+
+Result<void> chown_at(int dirfd, const char* name, uid_t uid, gid_t gid) {
+  return check(::fchownat(dirfd, name, uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW));
 }
 
 Result<void> set_times(int fd, const timespec& atime, const timespec& mtime) {
+  return set_times_at(fd, "", atime, mtime);
+}
+
+Result<void> set_times_at(int dirfd, const char* name, const timespec& atime,
+                          const timespec& mtime) {
   const timespec times[2] = {atime, mtime};
-  return check(::utimensat(fd, "", times, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW));
+  return check(::utimensat(dirfd, name, times, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW));
+}
+
+Result<void> chmod_path(const std::string& path, mode_t mode) {
+  return check(::chmod(path.c_str(), mode));
+}
+
+Result<void> truncate_path(const std::string& path, off_t size) {
+  return check(::truncate(path.c_str(), size));
 }
 
 Result<void> truncate_fd(int fd, off_t size) {
@@ -131,8 +148,8 @@ Result<void> lock_exclusive(int fd) { return check(::flock(fd, LOCK_EX | LOCK_NB
 Result<std::size_t> read_at(int fd, std::span<std::byte> buffer, off_t offset) {
   std::size_t done = 0;
   while (done < buffer.size()) {
-    ssize_t n = ::pread(fd, buffer.data() + done, buffer.size() - done,
-                        offset + static_cast<off_t>(done));
+    ssize_t n =
+        ::pread(fd, buffer.data() + done, buffer.size() - done, offset + static_cast<off_t>(done));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && done == 0) return fail(Errno::last());
     if (n <= 0) break;

@@ -28,6 +28,9 @@ Result<UniqueFd> open_path(const char* path, int flags, mode_t mode = 0);
 // Another open file of what `fd`, which may be O_PATH, refers to. Not for symlinks.
 Result<UniqueFd> reopen(int fd, int flags);
 
+// Another descriptor of the same open file.
+Result<UniqueFd> duplicate(int fd);
+
 // The path by which calls without an *at form reach what `fd` refers to, also a symlink itself.
 std::string fd_path(int fd);
 // The same for `name` in the directory `dirfd`; use with calls that do not follow links.
@@ -51,10 +54,18 @@ Result<void> remove_dir(int dirfd, const char* name);
 Result<void> rename_at(int from_dirfd, const char* from, int to_dirfd, const char* to,
                        unsigned flags = 0);
 
-// Attributes of what `fd`, which may be O_PATH, refers to; (uid_t)-1 and (gid_t)-1 stay as they are.
+// Attributes of what `fd`, which may be O_PATH, refers to; (uid_t)-1 and (gid_t)-1 stay as they
+// are.
 Result<void> chmod_fd(int fd, mode_t mode);
 Result<void> chown_fd(int fd, uid_t uid, gid_t gid);
 Result<void> set_times(int fd, const timespec& atime, const timespec& mtime);
+// The same for `name` in `dirfd`, or `dirfd` itself if `name` is empty.
+Result<void> chown_at(int dirfd, const char* name, uid_t uid, gid_t gid);
+Result<void> set_times_at(int dirfd, const char* name, const timespec& atime,
+                          const timespec& mtime);
+// By a path of fd_path(); the last component is followed, so not for symlinks.
+Result<void> chmod_path(const std::string& path, mode_t mode);
+Result<void> truncate_path(const std::string& path, off_t size);
 Result<void> truncate_fd(int fd, off_t size);
 
 // Creates a regular file without a name in the file system of directory `dirfd`, open O_RDWR.

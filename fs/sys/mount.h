@@ -7,8 +7,8 @@
 namespace layerfs::sys {
 
 // The directory `path` of a detached, private, read-only clone of its mount (open_tree(2),
-// mount_setattr(2)): nothing opened through it can be written, by nobody, and later mounts on top of
-// it do not show. EPERM without CAP_SYS_ADMIN.
+// mount_setattr(2)): nothing opened through it can be written, by nobody, and later mounts on top
+// of it do not show. EPERM without CAP_SYS_ADMIN.
 Result<UniqueFd> open_read_only_clone(const char* path);
 
 }  // namespace layerfs::sys

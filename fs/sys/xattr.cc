@@ -64,4 +64,11 @@ Result<std::string> list_xattr(const std::string& path) {
   return names;
 }
 
+std::vector<std::string> split_xattrs(const std::string& list) {
+  std::vector<std::string> names;
+  for (std::size_t at = 0; at < list.size(); at += names.back().size() + 1)
+    names.emplace_back(list.c_str() + at);
+  return names;
+}
+
 }  // namespace layerfs::sys

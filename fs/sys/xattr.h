@@ -18,14 +18,7 @@ Result<void> remove_xattr(const std::string& path, const std::string& name);
 // The names, each ended by a NUL; empty on a file system without xattrs.
 Result<std::string> list_xattr(const std::string& path);
 
-// Calls fn(std::string) for each name in such a list.
-template <typename Fn>
-void for_each_xattr(const std::string& list, Fn&& fn) {
-  for (std::size_t at = 0; at < list.size();) {
-    std::string name(list.c_str() + at);
-    at += name.size() + 1;
-    fn(name);
-  }
-}
+// The names of such a list.
+std::vector<std::string> split_xattrs(const std::string& list);
 
 }  // namespace layerfs::sys

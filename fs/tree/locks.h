@@ -2,12 +2,13 @@
 //
 // Outermost first; a thread takes them in this order only, and none twice:
 //
+//   0. op::OpenFiles    the I/O state of one node; not held while data is copied.
 //   1. CopyUpLock       one node's copy-up. Held while data is copied; nothing else is held then.
 //   2. ShapeLock        shared by whatever relies on a node's parent and name, exclusive in rename.
 //   3. Directory::mutex the entries of one directory; of two directories the ancestor first. Only
 //                       rename (alone by its exclusive ShapeLock) locks two that are unrelated.
 //   4. HardLinks::mutex
-//   5. NodeTable's shards, DirFds' shards, OpenFiles' state.
+//   5. NodeTable's shards, DirFds' shards.
 //
 // The copy-up lock comes first because publishing a copied file needs the shape and the directory:
 // whoever needs a node copied up does that before it takes those, and checks again after. An

@@ -11,9 +11,9 @@
 
 namespace layerfs::tree {
 
-// An immutable, reference-counted, NUL-terminated name: the directory entry and the node it leads to
-// hold one copy. The empty Name belongs to nodes without a name. Copies may be used and destroyed by
-// different threads.
+// An immutable, reference-counted, NUL-terminated name: the directory entry and the node it leads
+// to hold one copy. The empty Name belongs to nodes without a name. Copies may be used and
+// destroyed by different threads.
 class Name {
  public:
   Name() = default;

@@ -3,23 +3,23 @@
 
 #include <sys/stat.h>
 
-#include <absl/container/btree_map.h>
-
 #include <atomic>
 #include <cstdint>
 #include <memory>
 #include <shared_mutex>
 #include <vector>
 
+#include <absl/container/btree_map.h>
+
 #include "fs/sys/unique_fd.h"
 #include "fs/tree/locks.h"
 #include "fs/tree/lower_dir.h"
 #include "fs/tree/name.h"
+#include "fs/tree/open_file.h"
 
 namespace layerfs::tree {
 
 class Node;
-struct OpenFile;  // fs/tree/open_file.h
 
 using NodeId = std::uint64_t;
 inline constexpr NodeId kRootNode = 1;
@@ -56,6 +56,9 @@ struct Directory {
   // The lower directories that show through, topmost first. Immutable.
   std::vector<LowerDirPtr> lowers;
   std::atomic<bool> impure{false};  // the upper directory carries overlay.impure
+  // Whether creations in it inherit a default ACL instead of obeying the umask.
+  enum class DefaultAcl : unsigned char { kUnknown, kNo, kYes };
+  std::atomic<DefaultAcl> default_acl{DefaultAcl::kUnknown};
 
   // Null if there is no such name; an entry may be a whiteout.
   Entry* find(std::string_view name);
@@ -73,9 +76,9 @@ class Node {
     kUpper = 1,        // the upper has the inode
     kMetacopy = 2,     // but its data is still that of `lower`
     kDetached = 4,     // no longer found by parent and name: removed, unnamed, or its name moved on
-    kIndexed = 8,      // a lower hard link whose upper inode is found by its name in the index
+    kIndexed = 8,      // copied up from a lower inode with several links: also in the index
     kSuperseded = 16,  // `successor` has its place; only what was open goes on here
-    kOrigin = 32,      // the upper inode carries overlay.origin
+    kHardLink = 32,    // registered in HardLinks
   };
 
   Node(NodeId id_, ino_t ino_, mode_t type_) : id(id_), ino(ino_), type(type_ & S_IFMT) {}
@@ -107,7 +110,7 @@ class Node {
   sys::UniqueFd detached_fd;
   // With kSuperseded: pinned.
   Node* successor = nullptr;
-  // Guarded by OpenFiles.
+  // Null while it is not open. Guarded by op::OpenFiles.
   std::unique_ptr<OpenFile> open;
 };
 

@@ -16,10 +16,19 @@ Node* NodeTable::find(NodeId id) const {
   return it == s.nodes.end() ? nullptr : it->second.get();
 }
 
+Node* NodeTable::pin_if_unused(NodeId id) {
+  Shard& s = shard(id);
+  std::shared_lock lock(s.mutex);
+  auto it = s.nodes.find(id);
+  if (it == s.nodes.end() || it->second->lookups.load() != 0) return nullptr;
+  it->second->pins.fetch_add(1);
+  return it->second.get();
+}
+
 std::unique_ptr<Node> NodeTable::take_if_idle(Node& node) {
   Shard& s = shard(node.id);
   std::unique_lock lock(s.mutex);
-  if (node.lookups.load() != 0 || node.pins.load() != 0) return nullptr;
+  if (node.lookups.load() != 0 || node.pins.load() != 1) return nullptr;
   auto it = s.nodes.find(node.id);
   if (it == s.nodes.end()) return nullptr;
   std::unique_ptr<Node> taken = std::move(it->second);

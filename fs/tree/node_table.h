@@ -1,13 +1,13 @@
 // Nodes by their id.
 #pragma once
 
-#include <absl/container/flat_hash_map.h>
-
 #include <array>
 #include <atomic>
 #include <memory>
 #include <mutex>
 #include <shared_mutex>
+
+#include <absl/container/flat_hash_map.h>
 
 #include "fs/tree/node.h"
 
@@ -25,8 +25,11 @@ class NodeTable {
   // so the result stays valid for the request.
   Node* find(NodeId id) const;
 
-  // Gives up ownership if `node` has neither lookups nor pins; null otherwise. The caller prevents
-  // that somebody finds it by name meanwhile.
+  // The node with one more pin if it has no lookups; null otherwise.
+  Node* pin_if_unused(NodeId id);
+
+  // Gives up ownership if `node` has no lookups and no pin but the caller's; null otherwise. The
+  // caller prevents that somebody finds it by name meanwhile.
   std::unique_ptr<Node> take_if_idle(Node& node);
 
   std::size_t size() const;
