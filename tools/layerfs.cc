@@ -4,6 +4,7 @@
 
 #include "tools/command_line.h"
 #include "tools/commands.h"
+#include "tools/mount_commands.h"
 
 namespace layerfs::tools {
 
@@ -18,6 +19,9 @@ int run_version(const Args&, Io& io) {
 
 constexpr std::array kCommands = {
     Command{"help", "Explain layerfs, or one command", run_help},
+    Command{"mount", "Mount an image, or plain directories", run_mount},
+    Command{"umount", "Unmount, and wait until all is written", run_umount},
+    Command{"ps", "List the mounts", run_ps},
     Command{"version", "Print the version", run_version},
 };
 
@@ -61,6 +65,7 @@ int run_layerfs(const Args& given, Io& io) {
   }
   if (args[0] == "--help" || args[0] == "-h") return run_help({}, io);
   if (args[0] == "--version" || args[0] == "-V") return run_version({}, io);
+  if (is_mount_helper_call(args)) return run_mount_helper(args, io);
   if (const Command* command = find_command(args[0])) {
     return command->run(Args(args.begin() + 1, args.end()), io);
   }
