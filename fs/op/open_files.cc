@@ -87,7 +87,7 @@ Result<Opened> OpenFiles::acquire(Node& node, bool write, sys::UniqueFd opened) 
   result.handle = 1;
   result.mode = file.passthrough ? IoMode::kPassthrough : IoMode::kCached;
   result.backing = file.backing;
-  result.keep_cache = true;
+  result.keep_cache = !file.passthrough;
   return result;
 }
 
