@@ -17,10 +17,11 @@ enum class Ownership { kReal, kRecorded };
 // in every process that inherits the descriptor. Movable.
 struct Layer {
   Digest diff_id;
-  std::string key;     // the name of its directory below layers/sha256/
-  std::string path;    // absolute: the tree, in kernel overlayfs's lower layer format
-  std::string index;   // absolute: where the layer's index is, if it has one
-  std::uint64_t size;  // bytes of regular files
+  std::string key;           // the name of its directory below layers/sha256/
+  std::string path;          // absolute: the tree, in kernel overlayfs's lower layer format
+  std::string index;         // absolute: where the layer's index is, if it has one
+  std::uint64_t size;        // bytes of regular files
+  bool opaque_root = false;  // nothing of the layers below it is seen
   Ownership ownership = Ownership::kReal;
   sys::UniqueFd lease;  // the layer's directory, with a shared lock
 };

@@ -64,6 +64,7 @@ std::string write_layer_record(const LayerRecord& record) {
       {"size", record.size},
       {"entries", record.entries},
       {"root", record.has_root},
+      {"opaqueRoot", record.opaque_root},
       {"ownership", record.ownership == Ownership::kReal ? "real" : "recorded"}};
   return json.dump() + "\n";
 }
@@ -77,6 +78,7 @@ Outcome<LayerRecord> parse_layer_record(std::string_view text) {
   record.size = json->number("size").value_or(0);
   record.entries = json->number("entries").value_or(0);
   record.has_root = json->flag("root");
+  record.opaque_root = json->flag("opaqueRoot");
   if (json->text("ownership") == "recorded") record.ownership = Ownership::kRecorded;
   return record;
 }
@@ -91,12 +93,18 @@ Outcome<Layer> lease_layer(const StoreDir& store, const std::string& key) {
   if (was_collected(fd.get(), store, key)) {
     return refuse("the layer '" + path + "' has just been removed", ENOENT);
   }
-  Layer layer{
-      Digest(Digest::Bytes{}), key,          path + "/" + kLayerTree, path + "/" + kLayerIndex, 0,
-      Ownership::kReal,        std::move(fd)};
+  Layer layer{Digest(Digest::Bytes{}),
+              key,
+              path + "/" + kLayerTree,
+              path + "/" + kLayerIndex,
+              0,
+              false,
+              Ownership::kReal,
+              std::move(fd)};
   LAYERFS_TRY_ASSIGN(const LayerRecord record, read_layer_record(layer));
   layer.diff_id = record.diff_id;
   layer.size = record.size;
+  layer.opaque_root = record.opaque_root;
   layer.ownership = record.ownership;
   return layer;
 }

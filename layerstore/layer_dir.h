@@ -36,6 +36,7 @@ struct LayerRecord {
   std::uint64_t size = 0;     // bytes of regular files
   std::uint64_t entries = 0;  // files, directories, ...
   bool has_root = false;      // the archive has an entry for the root directory itself
+  bool opaque_root = false;   // it hides all layers below it
   Ownership ownership = Ownership::kReal;
 };
 

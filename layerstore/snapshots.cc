@@ -171,7 +171,8 @@ Outcome<Snapshot> Store::create_snapshot(const Image& image, std::string_view wa
   if (!wanted.empty()) LAYERFS_TRY(check_name(wanted));
   const std::string name = wanted.empty() ? fresh_name(image) : std::string(wanted);
   LAYERFS_TRY_ASSIGN(std::vector<Layer> leased, layers(image));
-  const Record record{image.name, image.manifest, image.layers, now()};
+  Record record{image.name, image.manifest, {}, now()};
+  for (const Layer& layer : leased) record.layers.push_back(layer.key);
   LAYERFS_TRY_ASSIGN(TempDir temporary, TempDir::make(dir_));
   LAYERFS_TRY(prepare(temporary, record, leased));
   // The temporary's lock goes with the directory, so that the snapshot is in use from the start.
@@ -214,6 +215,22 @@ Outcome<std::vector<SnapshotInfo>> Store::snapshots() const {
                      lease.has_value() && !*lease});
   }
   return infos;
+}
+
+Outcome<std::vector<std::string>> Store::snapshot_layers() const {
+  const sys::UniqueFd snapshots = open_snapshots(dir_);
+  const Result<std::vector<std::string>> names =
+      snapshots ? list_dir(snapshots.get(), ".") : fail(errno);
+  if (!names) return refuse("cannot list '" + dir_.path(kSnapshots) + "'", names.error());
+  std::vector<std::string> keys;
+  for (const std::string& name : *names) {
+    const Outcome<Record> record = read_record(snapshots.get(), name);
+    // Removed in this moment.
+    if (!record && record.error().code == ENOENT) continue;
+    if (!record) return tl::make_unexpected(record.error());
+    keys.insert(keys.end(), record->layers.begin(), record->layers.end());
+  }
+  return keys;
 }
 
 Outcome<void> Store::remove_snapshot(std::string_view wanted) const {

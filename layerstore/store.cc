@@ -150,6 +150,7 @@ Outcome<std::vector<Layer>> Store::layers(const Image& image) const {
     }
     LAYERFS_TRY_ASSIGN(Layer layer, lease_layer(dir_, key));
     layers.push_back(std::move(layer));
+    if (layers.back().opaque_root) break;
   }
   return layers;
 }

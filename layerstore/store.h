@@ -45,7 +45,7 @@ class Store {
   // and what means more than one image.
   Outcome<Image> find(std::string_view reference) const;
 
-  // The image's unpacked layers, top first, leased.
+  // The image's unpacked layers, top first, leased; without those that a layer above hides whole.
   Outcome<std::vector<Layer>> layers(const Image& image) const;
 
   // A new snapshot over the image. An empty name makes one up. Refuses a name that is taken or that
@@ -55,6 +55,8 @@ class Store {
   Outcome<Snapshot> open_snapshot(std::string_view name) const;
   // Sorted by name.
   Outcome<std::vector<SnapshotInfo>> snapshots() const;
+  // The keys of all layers that a snapshot names. Refuses if a snapshot cannot be read.
+  Outcome<std::vector<std::string>> snapshot_layers() const;
   // Removes the upper with all it holds. Refuses one that is in use.
   Outcome<void> remove_snapshot(std::string_view name) const;
 

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <random>
 #include <vector>
@@ -26,7 +25,6 @@ constexpr const char* kEmptyIndex =
     "\"manifests\":[]}\n";
 constexpr const char* kAddLock = "add.lock";
 constexpr const char* kIndexLock = "index.lock";
-constexpr const char* kLayerLock = "layer.lock";
 
 sys::UniqueFd open_directory(int dirfd, const char* path) {
   return sys::UniqueFd(::openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -121,23 +119,6 @@ Outcome<sys::UniqueFd> StoreDir::lock_for_collecting(bool wait) const {
 }
 
 Outcome<sys::UniqueFd> StoreDir::lock_index() const { return lock(kIndexLock, LOCK_EX); }
-
-Outcome<sys::UniqueFd> StoreDir::lock_layer(const Digest& diff_id) const {
-  // One byte of one file per layer, so that no lock files pile up; two layers that share a byte
-  // wait for each other, which costs time only.
-  std::uint64_t place;
-  std::memcpy(&place, diff_id.bytes().data(), sizeof place);
-  sys::UniqueFd fd(::openat(fd_.get(), kLayerLock, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (!fd) return refuse("cannot open the lock '" + path(kLayerLock) + "'", Errno::last());
-  struct flock range {};
-  range.l_type = F_WRLCK;
-  range.l_start = static_cast<off_t>(place >> 2);
-  range.l_len = 1;
-  while (::fcntl(fd.get(), F_OFD_SETLKW, &range) != 0) {
-    if (errno != EINTR) return refuse("cannot lock '" + path(kLayerLock) + "'", Errno::last());
-  }
-  return fd;
-}
 
 Outcome<TempDir> TempDir::make(const StoreDir& store) {
   while (true) {

@@ -7,7 +7,6 @@
 
 #include "fs/sys/failure.h"
 #include "fs/sys/unique_fd.h"
-#include "layerstore/digest.h"
 
 namespace layerfs::store {
 
@@ -28,8 +27,6 @@ class StoreDir {
   Outcome<sys::UniqueFd> lock_for_collecting(bool wait) const;
   // Held while index.json is read, changed and replaced.
   Outcome<sys::UniqueFd> lock_index() const;
-  // Held while the layer is unpacked, so that two importers of one layer unpack it once.
-  Outcome<sys::UniqueFd> lock_layer(const Digest& diff_id) const;
 
  private:
   StoreDir(std::string path, sys::UniqueFd fd) : path_(std::move(path)), fd_(std::move(fd)) {}

@@ -1,0 +1,236 @@
+#include "layerstore/file_set.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "layerstore/blob.h"
+#include "layerstore/decompress.h"
+#include "layerstore/entry_path.h"
+#include "layerstore/file_util.h"
+#include "layerstore/quote.h"
+
+namespace layerfs::store {
+
+namespace {
+
+constexpr std::size_t kPiece = 1 << 20;
+constexpr int kMaxLinks = 8;
+
+using SharedFd = std::shared_ptr<const sys::UniqueFd>;
+
+SharedFd share(sys::UniqueFd fd) { return std::make_shared<const sys::UniqueFd>(std::move(fd)); }
+
+class Directory final : public FileSet {
+ public:
+  explicit Directory(sys::UniqueFd fd) : fd_(std::move(fd)) {}
+
+  Outcome<std::optional<Region>> find(const std::string& name) const override {
+    sys::UniqueFd fd(::openat(fd_.get(), name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    if (!fd && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
+    if (!fd) return refuse("cannot open " + quote(name), Errno::last());
+    struct stat status;
+    if (::fstat(fd.get(), &status) != 0) return refuse("cannot open it", Errno::last());
+    if (!S_ISREG(status.st_mode)) return refuse(quote(name) + " is not a regular file");
+    return Region{share(std::move(fd)), 0, static_cast<std::uint64_t>(status.st_size)};
+  }
+
+ private:
+  sys::UniqueFd fd_;
+};
+
+struct Member {
+  std::uint64_t offset = 0;
+  std::uint64_t size = 0;
+  std::string link{};  // of a link: the name it stands for
+};
+
+class TarFiles final : public FileSet {
+ public:
+  TarFiles(SharedFd file, std::map<std::string, Member> members)
+      : file_(std::move(file)), members_(std::move(members)) {}
+
+  Outcome<std::optional<Region>> find(const std::string& name) const override {
+    std::string wanted = name;
+    for (int links = 0; links < kMaxLinks; ++links) {
+      const auto found = members_.find(wanted);
+      if (found == members_.end()) return std::nullopt;
+      const Member& member = found->second;
+      if (member.link.empty()) return Region{file_, member.offset, member.size};
+      wanted = member.link;
+    }
+    return refuse(quote(name) + " is a link to a link to a link without end");
+  }
+
+ private:
+  SharedFd file_;
+  std::map<std::string, Member> members_;
+};
+
+struct FreeArchive {
+  void operator()(archive* reader) const { ::archive_read_free(reader); }
+};
+using Archive = std::unique_ptr<archive, FreeArchive>;
+
+// "../x/layer.tar" seen from "y/layer.tar" is "x/layer.tar", as old `docker save` writes it.
+std::string resolve_link(const std::string& from, const std::string& target) {
+  std::vector<std::string> parts;
+  const auto add = [&](const std::string& path) {
+    for (std::size_t at = 0; at < path.size();) {
+      const std::size_t end = std::min(path.find('/', at), path.size());
+      const std::string part = path.substr(at, end - at);
+      at = end + 1;
+      if (part == ".." && !parts.empty()) {
+        parts.pop_back();
+      } else if (!part.empty() && part != "." && part != "..") {
+        parts.push_back(part);
+      }
+    }
+  };
+  if (!target.starts_with('/')) {
+    add(from);
+    if (!parts.empty()) parts.pop_back();
+  }
+  add(target);
+  std::string path;
+  for (const std::string& part : parts) path += (path.empty() ? "" : "/") + part;
+  return path;
+}
+
+std::optional<Member> member_of(archive* reader, archive_entry* entry, const std::string& name) {
+  if (const char* target = ::archive_entry_hardlink(entry)) {
+    return Member{0, 0, resolve_link("", target)};
+  }
+  if (::archive_entry_filetype(entry) == AE_IFLNK) {
+    const char* target = ::archive_entry_symlink(entry);
+    return Member{0, 0, resolve_link(name, target ? target : "")};
+  }
+  if (::archive_entry_filetype(entry) != AE_IFREG) return std::nullopt;
+  // Right after a header the reader stands at the first byte of the data.
+  return Member{static_cast<std::uint64_t>(::archive_filter_bytes(reader, 0)),
+                static_cast<std::uint64_t>(std::max<la_int64_t>(0, ::archive_entry_size(entry)))};
+}
+
+Outcome<std::map<std::string, Member>> list_members(int fd) {
+  const Archive reader(::archive_read_new());
+  ::archive_read_support_format_tar(reader.get());
+  const auto broken = [&] {
+    const char* why = ::archive_error_string(reader.get());
+    return refuse(std::string("it is not a whole tar archive: ") + (why ? why : "no reason given"));
+  };
+  if (::archive_read_open_fd(reader.get(), fd, 64 << 10) != ARCHIVE_OK) return broken();
+  std::map<std::string, Member> members;
+  while (true) {
+    archive_entry* entry = nullptr;
+    const int status = ::archive_read_next_header(reader.get(), &entry);
+    if (status == ARCHIVE_EOF) return members;
+    if (status < ARCHIVE_WARN) return broken();
+    const char* raw = ::archive_entry_pathname(entry);
+    const Outcome<EntryPath> path = parse_link_target(raw ? raw : "");
+    if (!path) continue;  // never asked for
+    if (std::optional<Member> member = member_of(reader.get(), entry, path->text())) {
+      members.insert_or_assign(path->text(), std::move(*member));
+    }
+  }
+}
+
+Outcome<Compression> compression_of(int fd) {
+  char magic[4] = {};
+  const ssize_t got = ::pread(fd, magic, sizeof magic, 0);
+  if (got < 0) return refuse("cannot read it", Errno::last());
+  return detect_compression(std::string_view(magic, static_cast<std::size_t>(got)));
+}
+
+Outcome<sys::UniqueFd> make_spool(int spool) {
+  sys::UniqueFd fd(::openat(spool, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  if (!fd) return refuse("cannot make a temporary file in the store", Errno::last());
+  return fd;
+}
+
+Outcome<void> write_spool(int fd, std::span<const std::byte> bytes) {
+  if (Result<void> done = write_all(fd, bytes); !done) {
+    return refuse("cannot write a temporary file in the store", done.error());
+  }
+  return {};
+}
+
+Outcome<std::size_t> read_some(int fd, std::span<std::byte> buffer) {
+  while (true) {
+    const ssize_t got = ::read(fd, buffer.data(), buffer.size());
+    if (got >= 0) return static_cast<std::size_t>(got);
+    if (errno != EINTR) return refuse("cannot read it", Errno::last());
+  }
+}
+
+Outcome<sys::UniqueFd> copy_to_spool(int from, int spool) {
+  LAYERFS_TRY_ASSIGN(sys::UniqueFd to, make_spool(spool));
+  std::vector<std::byte> buffer(kPiece);
+  while (true) {
+    LAYERFS_TRY_ASSIGN(const std::size_t got, read_some(from, buffer));
+    if (got == 0) return to;
+    LAYERFS_TRY(write_spool(to.get(), std::span(buffer).first(got)));
+  }
+}
+
+Outcome<sys::UniqueFd> decompress_to_spool(int from, Compression compression, int spool) {
+  LAYERFS_TRY_ASSIGN(sys::UniqueFd to, make_spool(spool));
+  std::vector<std::byte> in(kPiece);
+  std::vector<std::byte> out(kPiece);
+  const auto decompressor =
+      make_decompressor(compression, [&]() -> Outcome<std::span<const std::byte>> {
+        LAYERFS_TRY_ASSIGN(const std::size_t got, read_some(from, in));
+        return std::span<const std::byte>(in).first(got);
+      });
+  while (true) {
+    LAYERFS_TRY_ASSIGN(const std::size_t got, decompressor->read(out));
+    if (got == 0) return to;
+    LAYERFS_TRY(write_spool(to.get(), std::span(out).first(got)));
+  }
+}
+
+Outcome<std::unique_ptr<FileSet>> open_archive(sys::UniqueFd fd, bool regular, int spool) {
+  if (!regular) {
+    LAYERFS_TRY_ASSIGN(fd, copy_to_spool(fd.get(), spool));
+  }
+  LAYERFS_TRY_ASSIGN(const Compression compression, compression_of(fd.get()));
+  if (::lseek(fd.get(), 0, SEEK_SET) < 0) return refuse("cannot read it", Errno::last());
+  if (compression != Compression::kNone) {
+    LAYERFS_TRY_ASSIGN(fd, decompress_to_spool(fd.get(), compression, spool));
+    if (::lseek(fd.get(), 0, SEEK_SET) < 0) return refuse("cannot read it", Errno::last());
+  }
+  LAYERFS_TRY_ASSIGN(auto members, list_members(fd.get()));
+  return std::make_unique<TarFiles>(share(std::move(fd)), std::move(members));
+}
+
+}  // namespace
+
+Outcome<std::optional<std::string>> FileSet::read(const std::string& name) const {
+  LAYERFS_TRY_ASSIGN(const std::optional<Region> region, find(name));
+  if (!region) return std::nullopt;
+  if (region->size > kMaxDocument) return refuse(quote(name) + " is too large for what it is");
+  std::string text(region->size, '\0');
+  const Result<std::size_t> got =
+      read_at(region->file->get(), std::as_writable_bytes(std::span(text)), region->offset);
+  if (!got) return refuse("cannot read " + quote(name), got.error());
+  if (*got < text.size()) return refuse("the archive is truncated within " + quote(name));
+  return text;
+}
+
+Outcome<std::unique_ptr<FileSet>> open_file_set(const std::string& path, int spool) {
+  sys::UniqueFd fd(path == "-" ? ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
+                               : ::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return refuse("cannot open it", Errno::last());
+  struct stat status;
+  if (::fstat(fd.get(), &status) != 0) return refuse("cannot open it", Errno::last());
+  if (S_ISDIR(status.st_mode)) return std::make_unique<Directory>(std::move(fd));
+  return open_archive(std::move(fd), S_ISREG(status.st_mode), spool);
+}
+
+}  // namespace layerfs::store

@@ -1,0 +1,37 @@
+// Layers on their way into the store: copied and unpacked below tmp/, verified, not yet visible.
+#pragma once
+
+#include <atomic>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "fs/sys/failure.h"
+#include "layerstore/import.h"
+#include "layerstore/layer_stream.h"
+#include "layerstore/store_dir.h"
+#include "layerstore/tree_writer.h"
+
+namespace layerfs::store {
+
+// One layer to stage. Filled by stage_layers().
+struct StagedLayer {
+  LayerInput input;
+  Digest diff_id;
+  bool want_blob = false;
+  bool want_tree = false;
+  std::string label;  // for sentences: "layer 2 (sha256:...)"
+
+  std::optional<LayerDigests> digests{};  // once staged
+  std::optional<TreeNotes> notes{};       // once unpacked
+  std::string blob_path{};                // absolute; empty: not wanted
+  std::string layer_path{};               // absolute, holds the tree; empty: not wanted
+  std::string key{};                      // the directory's name to be, once that is known
+};
+
+// Stages them all, `threads` at a time, below the temporary directory. The first that fails stops
+// the others.
+Outcome<void> stage_layers(std::vector<StagedLayer>& layers, const TempDir& temporary,
+                           const TreeFormat& format, unsigned threads, ImportProgress& progress);
+
+}  // namespace layerfs::store

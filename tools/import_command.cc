@@ -1,0 +1,91 @@
+#include <ostream>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "layerstore/import.h"
+#include "layerstore/store.h"
+#include "tools/command_line.h"
+#include "tools/human.h"
+#include "tools/progress.h"
+#include "tools/store_commands.h"
+
+namespace layerfs::tools {
+
+namespace {
+
+constexpr const char* kFooter =
+    "Where images come from:\n"
+    "  docker save debian:12 -o debian.tar && layerfs import debian.tar\n"
+    "  podman save --format oci-archive -o py.tar py && layerfs import py.tar\n"
+    "  skopeo copy docker://NAME oci:DIR:TAG && layerfs import DIR\n"
+    "\n"
+    "Everything is verified on the way; an image that is refused leaves nothing behind. Layers "
+    "that\n"
+    "the store has already are not read again.";
+
+void print_json(Io& io, const store::ImportResult& result) {
+  nlohmann::ordered_json json = nlohmann::ordered_json::array();
+  for (const store::ImportedImage& image : result.images) {
+    json.push_back({{"names", image.names},
+                    {"digest", image.manifest.text()},
+                    {"layers", image.layers},
+                    {"newLayers", image.new_layers},
+                    {"newSize", image.size}});
+  }
+  io.out << json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+}
+
+void print_text(Io& io, const store::ImportResult& result) {
+  for (const store::ImportedImage& image : result.images) {
+    std::string names;
+    for (const std::string& name : image.names) names += (names.empty() ? "" : ", ") + name;
+    io.out << names << ": " << counted(image.layers, "layer");
+    if (image.new_layers > 0) {
+      io.out << ", " << image.new_layers << " new, " << human_size(image.size) << " unpacked";
+    } else {
+      io.out << ", all known";
+    }
+    io.out << "\n";
+  }
+}
+
+Outcome<store::ImportResult> import(const CommonOptions& common,
+                                    const store::ImportOptions& options, Io& io) {
+  LAYERFS_TRY_ASSIGN(const store::Store store, store::Store::create(common.root));
+  store::ImportProgress progress;
+  const ProgressBars bars(io, progress);
+  return store::import_images(store, options, progress);
+}
+
+}  // namespace
+
+int run_import(const Args& args, Io& io) {
+  CLI::App app("Take images into the store: verify, and unpack each layer once.", "layerfs import");
+  CommonOptions common;
+  store::ImportOptions options;
+  app.add_option("SOURCE", options.source,
+                 "An OCI image layout (a directory), an OCI archive or a `docker save` archive; "
+                 "- is standard input")
+      ->required();
+  app.add_option("--name", options.name, "The image's name in the store, such as debian:12")
+      ->type_name("REF");
+  app.add_option("--select", options.select, "One of several images in SOURCE, by its name there")
+      ->type_name("REF");
+  app.add_option("--threads", options.threads, "Layers unpacked at a time (default: processors)");
+  add_root_option(app, common);
+  add_json_option(app, common);
+  app.footer(kFooter);
+  if (const std::optional<int> status = parse(app, args, io)) return *status;
+  if (!options.name.empty() && !store::is_valid_reference(options.name)) {
+    report(io, "'" + options.name + "' is no valid name for an image: letters, digits and -._:@+/");
+    return kUsage;
+  }
+  const Outcome<store::ImportResult> result = import(common, options, io);
+  if (!result) return report(io, result.error());
+  for (const std::string& warning : result->warnings) warn(io, warning);
+  common.json ? print_json(io, *result) : print_text(io, *result);
+  return kDone;
+}
+
+}  // namespace layerfs::tools

@@ -1,0 +1,15 @@
+// The subcommands that fill, show and clean the store.
+#pragma once
+
+#include "tools/commands.h"
+
+namespace layerfs::tools {
+
+int run_import(const Args& args, Io& io);
+int run_images(const Args& args, Io& io);
+int run_inspect(const Args& args, Io& io);
+int run_rmi(const Args& args, Io& io);
+int run_snapshots(const Args& args, Io& io);
+int run_gc(const Args& args, Io& io);
+
+}  // namespace layerfs::tools
