@@ -4,6 +4,7 @@
 
 #include "tools/command_line.h"
 #include "tools/commands.h"
+#include "tools/mount_commands.h"
 #include "tools/store_commands.h"
 
 namespace layerfs::tools {
@@ -22,6 +23,9 @@ constexpr std::array kCommands = {
     Command{"images", "List the store's images", run_images},
     Command{"inspect", "Show an image's configuration and layers", run_inspect},
     Command{"rmi", "Remove an image and what only it needed", run_rmi},
+    Command{"mount", "Mount an image, or plain directories", run_mount},
+    Command{"umount", "Unmount, and wait until all is written", run_umount},
+    Command{"ps", "List the mounts", run_ps},
     Command{"snapshots", "List or remove the writable directories of mounts", run_snapshots},
     Command{"gc", "Remove layers and blobs that nothing needs", run_gc},
     Command{"help", "Explain layerfs, or one command", run_help},
@@ -68,6 +72,7 @@ int run_layerfs(const Args& given, Io& io) {
   }
   if (args[0] == "--help" || args[0] == "-h") return run_help({}, io);
   if (args[0] == "--version" || args[0] == "-V") return run_version({}, io);
+  if (is_mount_helper_call(args)) return run_mount_helper(args, io);
   if (const Command* command = find_command(args[0])) {
     return command->run(Args(args.begin() + 1, args.end()), io);
   }

@@ -1,7 +1,26 @@
+#include <unistd.h>
+
+#include <string_view>
+
 #include "tools/commands.h"
 #include "tools/io.h"
+#include "tools/mount_commands.h"
+
+namespace {
+
+// mount(8) and mount.fuse3 start a helper by one of these names.
+bool is_mount_helper(std::string_view program) {
+  program.remove_prefix(program.rfind('/') + 1);
+  return program.starts_with("mount.");
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
+  // What a careless caller left open would be kept open by the daemon of a mount.
+  ::close_range(3, ~0U, 0);
   layerfs::tools::Io io = layerfs::tools::standard_io();
-  return layerfs::tools::run_layerfs(layerfs::tools::Args(argv + 1, argv + argc), io);
+  const layerfs::tools::Args args(argv + 1, argv + argc);
+  if (is_mount_helper(argv[0])) return layerfs::tools::run_mount_helper(args, io);
+  return layerfs::tools::run_layerfs(args, io);
 }

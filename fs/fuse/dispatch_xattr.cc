@@ -38,7 +38,7 @@ void listxattr(fuse_req_t request, fuse_ino_t node, std::size_t room) {
     if (context.end_xattrs) {
       reply.error(ENOSYS);
     } else {
-      answer_bytes(reply, op::listxattr(*context.fs, node), room);
+      answer_bytes(reply, op::listxattr(*context.fs, caller_of(request), node), room);
     }
   });
 }

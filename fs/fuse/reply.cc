@@ -9,10 +9,14 @@ namespace {
 fuse_file_info file_info(const op::Opened& opened) {
   fuse_file_info info = {};
   info.fh = opened.handle;
-  info.keep_cache = opened.keep_cache ? 1 : 0;
   // pwrite(2) needs no order between writers of one file.
   info.parallel_direct_writes = 1;
-  if (opened.mode == op::IoMode::kPassthrough) info.backing_id = opened.backing;
+  // A passthrough file has no cache to keep, and the kernel refuses the wish (EIO).
+  if (opened.mode == op::IoMode::kPassthrough) {
+    info.backing_id = opened.backing;
+  } else {
+    info.keep_cache = opened.keep_cache ? 1 : 0;
+  }
   return info;
 }
 

@@ -3,11 +3,10 @@
 
 #include <cstdint>
 #include <memory>
-#include <string>
-#include <vector>
 
 #include "fs/op/backing.h"
 #include "fs/sys/failure.h"
+#include "fs/tree/stack.h"
 
 namespace layerfs::op {
 
@@ -19,16 +18,7 @@ enum class PassthroughPolicy {
   kNone,
 };
 
-// What makes a union. Paths are relative to the working directory at open_file_system().
-struct StackOptions {
-  std::vector<std::string> lowerdirs;  // topmost first; at least one unless there is an upper
-  std::string upperdir;                // empty: a read-only union
-  std::string workdir;                 // on the same file system as upperdir
-  bool user_xattr = false;             // user.overlay.* instead of trusted.overlay.*
-  bool volatile_upper = false;         // no syncing; the work directory is marked as overlayfs does
-  bool redirect_dir = true;  // rename of lower directories by overlay.redirect, else EXDEV
-  bool metacopy = true;      // changes of metadata copy no data
-  bool index = true;         // lower hard links stay one file after copy-up
+struct StackOptions : tree::StackOptions {
   PassthroughPolicy passthrough = PassthroughPolicy::kAuto;
 };
 

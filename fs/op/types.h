@@ -46,7 +46,7 @@ struct Opened {
   HandleId handle = 0;
   IoMode mode = IoMode::kCached;
   int backing = 0;          // id from Backing::open, with kPassthrough only
-  bool keep_cache = false;  // what the page cache holds of this inode is still true
+  bool keep_cache = false;  // what the page cache holds of this inode is still true; kCached only
 };
 
 }  // namespace layerfs::op

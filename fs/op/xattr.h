@@ -12,8 +12,8 @@ namespace layerfs::op {
 
 Result<std::string> getxattr(FileSystem& fs, NodeId node, const std::string& name);
 
-// Names, each ended by a NUL.
-Result<std::string> listxattr(FileSystem& fs, NodeId node);
+// Names, each ended by a NUL. Names in trusted.* are for root only, which the kernel leaves to us.
+Result<std::string> listxattr(FileSystem& fs, const Caller& caller, NodeId node);
 
 // `flags`: 0, XATTR_CREATE, XATTR_REPLACE. `kill_sgid`: FUSE_SETXATTR_ACL_KILL_SGID.
 Result<void> setxattr(FileSystem& fs, NodeId node, const std::string& name, std::string_view value,

@@ -137,7 +137,7 @@ class BadMount : public ::testing::Test {
     all.insert(all.end(), args.begin(), args.end());
     all.push_back(point);
     const Ran ran = layerfs_(all);
-    EXPECT_NE(ran.status, 0);
+    EXPECT_EQ(ran.status, 1);
     EXPECT_THAT(ran.err, IsASentence());
     EXPECT_FALSE(is_mounted(point));
     return ran.err;

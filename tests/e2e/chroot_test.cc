@@ -19,7 +19,7 @@ class Chroot : public ::testing::Test {
     const Ran ran = layerfs_({"import", real_images() / "layout", "--name", "demo"});
     ASSERT_TRUE(ran.ok()) << ran.err;
     lower_before_ = lower_checksum();
-    root_ = layerfs_.mount({"demo"});
+    root_ = layerfs_.mount({"--snapshot", "work", "demo"});
     ASSERT_TRUE(shell("for d in proc sys dev; do mkdir -p $0/$d; mount --rbind /$d $0/$d; done; "
                       "cat /etc/resolv.conf > $0/etc/resolv.conf; echo hosts: files dns > "
                       "$0/etc/nsswitch.conf",
@@ -101,9 +101,8 @@ TEST_F(Chroot, WhatWasDoneIsThereAfterARemount) {
   const Ran before = in_chroot(script);
   EXPECT_THAT(before.out, HasSubstr("changed"));
   shell("for d in proc sys dev; do umount -l $0/$d; done", root_);
-  const std::string upper = upper_of_snapshot();
   layerfs_.unmount(root_);
-  root_ = layerfs_.mount({"--snapshot", fs::path(upper).filename(), "demo"});
+  root_ = layerfs_.mount({"--snapshot", "work"});
   EXPECT_EQ(in_chroot(script).out, before.out);
 }
 

@@ -1,4 +1,5 @@
 // Images made by the distribution's own tools, and other programs' opinion of what is in them.
+#include <chrono>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -30,10 +31,14 @@ class ContainerdTrees {
       const Ran ran = run({"tar", "-C", real_images() / "layout", "-cf", archive, "."});
       if (!ran.ok()) throw std::runtime_error(ran.err);
     }
+    const auto start = std::chrono::system_clock::now();
     const Containerd containerd(dir / "containerd");
     containerd.import(archive);
     containerd.mount_view(dir.make("view"));
-    return known.emplace(image, read_tree(dir / "view")).first->second;
+    Tree tree = read_tree(dir / "view");
+    // A layer may hold a file without an entry for its directory: containerd makes that anew.
+    forget_mtimes_from(start, tree);
+    return known.emplace(image, std::move(tree)).first->second;
   }
 };
 

@@ -64,7 +64,8 @@ std::string data_ranges(int fd, int64_t size) {
 
 class Walker {
  public:
-  explicit Walker(SnapshotScope scope) : raw_(scope == SnapshotScope::kRaw) {}
+  explicit Walker(SnapshotScope scope)
+      : raw_(scope == SnapshotScope::kRaw), exact_(scope != SnapshotScope::kMount) {}
 
   Snapshot walk(const std::string& root) {
     sys::UniqueFd fd(::open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -145,7 +146,7 @@ class Walker {
     fields["uid"] = std::to_string(st.st_uid);
     fields["gid"] = std::to_string(st.st_gid);
     fields["mtime"] = time(st.st_mtim);
-    if (!raw_ && !S_ISDIR(st.st_mode)) fields["atime"] = time(st.st_atim);
+    if (!exact_ && !S_ISDIR(st.st_mode)) fields["atime"] = time(st.st_atim);
     if (raw_) fields["ctime"] = time(st.st_ctim);
     if (raw_) fields["ino"] = std::to_string(st.st_ino);
     if (!S_ISDIR(st.st_mode)) {
@@ -185,7 +186,7 @@ class Walker {
     if (got < 0) fields["error:read"] = errno_name(errno);
     fields["data"] = fmt::format("{:016x}", state);
     if (total != size) fields["error:length"] = std::to_string(total);
-    if (size >= kHolesFrom) fields["holes"] = data_ranges(fd.get(), size);
+    if (size >= kHolesFrom && (raw_ || !exact_)) fields["holes"] = data_ranges(fd.get(), size);
   }
 
   void describe_xattrs(Fields& fields, const std::string& name) {
@@ -221,10 +222,12 @@ class Walker {
   }
 
   std::string time(const timespec& at) const {
-    return raw_ ? fmt::format("{}.{:09}", at.tv_sec, at.tv_nsec) : time_text(at.tv_sec, at.tv_nsec);
+    return exact_ ? fmt::format("{}.{:09}", at.tv_sec, at.tv_nsec)
+                  : time_text(at.tv_sec, at.tv_nsec);
   }
 
   const bool raw_;
+  const bool exact_;
   Snapshot out_;
   std::map<std::pair<dev_t, ino_t>, std::vector<std::string>> names_;
 };

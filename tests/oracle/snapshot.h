@@ -17,13 +17,14 @@ namespace layerfs::oracle {
 //                                          directories: the kernel's overlayfs updates it whenever
 //                                          it reads one, whatever the mount flags say
 //   nlink                                  not of directories
-//   names, link                            how many names of the tree share the inode, and the
-//   first data, holes                            digest of the content; where a large file has data
+//   names, link                            how many names of the tree share the inode; the first
+//   data, holes                            digest of the content; where a large file has data
 //   x:NAME                                 each xattr
 //   dino, dtype                            "differs" where readdir contradicts lstat
 //   phantoms, twice                        listed names that do not exist, or exist twice (dirs)
 //   error:WHAT                             a call that failed
-//   ctime ino                              only with SnapshotScope::kRaw, times then exact
+//   ctime ino                              only with SnapshotScope::kRaw
+//                                          (kImage and kRaw: times exact, no atime)
 using Fields = std::map<std::string, std::string>;
 
 // Path relative to the root -> fields; the root itself is ".".
@@ -31,6 +32,7 @@ using Snapshot = std::map<std::string, Fields>;
 
 enum class SnapshotScope {
   kMount,  // what a user of the mount sees
+  kImage,  // that, with exact mtimes, without atimes and holes: for trees that nobody writes
   kRaw,    // everything of a directory that must not change
 };
 

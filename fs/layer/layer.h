@@ -1,0 +1,30 @@
+// One read-only directory layer.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "fs/sys/failure.h"
+#include "fs/sys/unique_fd.h"
+
+namespace layerfs::layer {
+
+// A lower layer's root. Immutable and thread-safe.
+class Layer {
+ public:
+  // Opens the directory `path`, where the privilege is there through a private read-only clone of
+  // its mount, so that a mistake of this program is an error and not a changed layer.
+  static Outcome<std::unique_ptr<Layer>> open(const std::string& path);
+
+  int root() const { return root_.get(); }  // O_PATH; the layer's own
+  dev_t device() const { return device_; }
+  const std::string& path() const { return path_; }  // as it was given, for messages
+
+ private:
+  Layer() = default;
+  std::string path_;
+  sys::UniqueFd root_;
+  dev_t device_ = 0;
+};
+
+}  // namespace layerfs::layer

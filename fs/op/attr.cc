@@ -1,0 +1,68 @@
+#include "fs/op/attr.h"
+
+#include <fcntl.h>
+
+#include "fs/op/file_system_state.h"
+#include "fs/op/privileges.h"
+#include "fs/sys/file.h"
+
+namespace layerfs::op {
+namespace {
+
+Result<void> change_times(const tree::Place& place, const AttrChange& change) {
+  if (!change.atime && !change.mtime) return {};
+  constexpr timespec kOmit = {0, UTIME_OMIT};
+  return sys::set_times_at(place.dirfd(), place.name(), change.atime.value_or(kOmit),
+                           change.mtime.value_or(kOmit));
+}
+
+// The owner before the mode, since chown clears setuid; times last, since a new size sets them.
+Result<void> apply(const tree::Place& place, const AttrChange& change) {
+  if (change.uid || change.gid)
+    LAYERFS_TRY(sys::chown_at(place.dirfd(), place.name(),
+                              change.uid.value_or(static_cast<uid_t>(-1)),
+                              change.gid.value_or(static_cast<gid_t>(-1))));
+  if (change.mode) LAYERFS_TRY(sys::chmod_path(place.path(), *change.mode & 07777));
+  if (change.size) LAYERFS_TRY(sys::truncate_path(place.path(), *change.size));
+  if (change.kill_suidgid) LAYERFS_TRY(drop_privileges(place.path()));
+  return change_times(place, change);
+}
+
+}  // namespace
+
+Result<struct stat> getattr(FileSystem& fs, NodeId id) {
+  LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
+  auto shape = fs.tree->enter();
+  return fs.tree->attr(shape, *node);
+}
+
+Result<struct stat> setattr(FileSystem& fs, NodeId id, const AttrChange& change) {
+  LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
+  tree::CopyUpDepth depth;
+  if (change.size) depth = {true, *change.size};
+  LAYERFS_TRY(fs.tree->copy_up(*node, depth));
+  if (change.size) LAYERFS_TRY(fs.open_files.follow_copy_up(*node));
+  auto shape = fs.tree->enter();
+  {
+    LAYERFS_TRY_ASSIGN(tree::Place place, fs.tree->place(shape, *node));
+    LAYERFS_TRY(apply(place, change));
+  }
+  return fs.tree->attr(shape, *node);
+}
+
+Result<std::string> readlink(FileSystem& fs, NodeId id) {
+  LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
+  auto shape = fs.tree->enter();
+  LAYERFS_TRY_ASSIGN(tree::Place place, fs.tree->place(shape, *node));
+  return place.readlink();
+}
+
+Result<struct statvfs> statfs(FileSystem& fs) {
+  const tree::Stack& stack = fs.tree->stack();
+  const int fd = fs.read_only() ? stack.roots().front()->layer->root() : stack.upper()->root.get();
+  struct statvfs st;
+  if (::fstatvfs(fd, &st) != 0) return fail(Errno::last());
+  return st;
+}
+
+}  // namespace layerfs::op

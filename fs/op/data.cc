@@ -1,0 +1,105 @@
+// The data of open files. Served by node: what a handle once opened does not matter.
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "fs/op/file.h"
+#include "fs/op/file_system_state.h"
+#include "fs/op/privileges.h"
+#include "fs/sys/file.h"
+
+namespace layerfs::op {
+
+Result<std::size_t> read(FileSystem& fs, NodeId id, HandleId, std::span<std::byte> buffer,
+                         off_t offset) {
+  LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
+  LAYERFS_TRY_ASSIGN(tree::DataFd data, fs.open_files.data(*node));
+  return sys::read_at(data->get(), buffer, offset);
+}
+
+Result<std::size_t> write(FileSystem& fs, NodeId id, HandleId, std::span<const std::byte> data,
+                          off_t offset, bool kill_suidgid) {
+  LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
+  LAYERFS_TRY_ASSIGN(tree::DataFd file, fs.open_files.writable_data(*node));
+  if (kill_suidgid) LAYERFS_TRY(drop_privileges(sys::fd_path(file->get())));
+  return sys::write_at(file->get(), data, offset);
+}
+
+Result<void> fallocate(FileSystem& fs, NodeId id, HandleId, int mode, off_t offset, off_t length) {
+  LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
+  LAYERFS_TRY_ASSIGN(tree::DataFd file, fs.open_files.writable_data(*node));
+  while (::fallocate(file->get(), mode, offset, length) != 0)
+    if (errno != EINTR) return fail(Errno::last());
+  return {};
+}
+
+Result<std::size_t> copy_file_range(FileSystem& fs, const FileRange& from, const FileRange& to,
+                                    std::size_t length) {
+  LAYERFS_TRY_ASSIGN(tree::Node * source, find_node(fs, from.node));
+  LAYERFS_TRY_ASSIGN(tree::Node * target, find_node(fs, to.node));
+  LAYERFS_TRY_ASSIGN(tree::DataFd out, fs.open_files.writable_data(*target));
+  LAYERFS_TRY_ASSIGN(tree::DataFd in, fs.open_files.data(*source));
+  off_t in_offset = from.offset, out_offset = to.offset;
+  ssize_t copied = ::copy_file_range(in->get(), &in_offset, out->get(), &out_offset, length, 0);
+  if (copied < 0) return fail(Errno::last());
+  return static_cast<std::size_t>(copied);
+}
+
+Result<off_t> lseek(FileSystem& fs, NodeId id, HandleId, off_t offset, int whence) {
+  LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
+  LAYERFS_TRY_ASSIGN(tree::DataFd data, fs.open_files.data(*node));
+  const off_t found = ::lseek(data->get(), offset, whence);
+  if (found < 0) return fail(Errno::last());
+  return found;
+}
+
+namespace {
+
+Result<sys::UniqueFd> open_for_ioctl(FileSystem& fs, tree::Node& node) {
+  if (!node.is_dir() && !S_ISREG(node.type)) return fail(ENOTTY);
+  auto shape = fs.tree->enter();
+  LAYERFS_TRY_ASSIGN(tree::Place place, fs.tree->place(shape, node));
+  return place.open(O_RDONLY | O_NONBLOCK);
+}
+
+template <typename Value>
+Result<std::string> get_value(int fd, unsigned request) {
+  Value value{};
+  if (::ioctl(fd, request, &value) != 0) return fail(Errno::last());
+  return std::string(reinterpret_cast<const char*>(&value), sizeof value);
+}
+
+template <typename Value>
+Result<std::string> set_value(int fd, unsigned request, std::string_view in) {
+  Value value{};
+  if (in.size() < sizeof value) return fail(EINVAL);
+  std::memcpy(&value, in.data(), sizeof value);
+  if (::ioctl(fd, request, &value) != 0) return fail(Errno::last());
+  return std::string();
+}
+
+}  // namespace
+
+Result<std::string> ioctl(FileSystem& fs, NodeId id, HandleId, unsigned request,
+                          std::string_view in) {
+  LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
+  const bool set = request == FS_IOC_SETFLAGS || request == FS_IOC_FSSETXATTR;
+  if (!set && request != FS_IOC_GETFLAGS && request != FS_IOC_FSGETXATTR) return fail(ENOTTY);
+  if (set) LAYERFS_TRY(fs.tree->copy_up(*node, tree::CopyUpDepth::metadata()));
+  LAYERFS_TRY_ASSIGN(sys::UniqueFd fd, open_for_ioctl(fs, *node));
+  switch (request) {
+    case FS_IOC_GETFLAGS:
+      return get_value<int>(fd.get(), request);
+    case FS_IOC_FSGETXATTR:
+      return get_value<struct fsxattr>(fd.get(), request);
+    case FS_IOC_SETFLAGS:
+      return set_value<int>(fd.get(), request, in);
+    default:
+      return set_value<struct fsxattr>(fd.get(), request, in);
+  }
+}
+
+}  // namespace layerfs::op

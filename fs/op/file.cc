@@ -1,0 +1,115 @@
+#include "fs/op/file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "fs/op/file_system_state.h"
+#include "fs/op/lookup.h"
+#include "fs/op/privileges.h"
+#include "fs/sys/file.h"
+
+namespace layerfs::op {
+namespace {
+
+bool is_write(int flags) { return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0; }
+
+Result<void> truncate_to_zero(FileSystem& fs, tree::Node& node) {
+  auto shape = fs.tree->enter();
+  LAYERFS_TRY_ASSIGN(tree::Place place, fs.tree->place(shape, node));
+  return sys::truncate_path(place.path(), 0);
+}
+
+tree::NewObject new_file(const Caller& caller, mode_t mode) {
+  tree::NewObject object;
+  object.mode = S_IFREG | (mode & 07777);
+  object.uid = caller.uid;
+  object.gid = caller.gid;
+  object.umask = caller.umask;
+  return object;
+}
+
+Result<Created> open_created(FileSystem& fs, const tree::Found& found, sys::UniqueFd fd) {
+  auto opened = fs.open_files.acquire(*found.node, true, std::move(fd));
+  if (!opened) {
+    forget(fs, found.node->id, 1);
+    return fail(opened.error());
+  }
+  return Created{entry_of(found), *opened};
+}
+
+// The name was there when the kernel asked to create it: an open, unless O_EXCL was given.
+Result<Created> open_existing(FileSystem& fs, NodeId parent, std::string_view name, int flags) {
+  if ((flags & O_EXCL) != 0) return fail(EEXIST);
+  LAYERFS_TRY_ASSIGN(Entry entry, lookup(fs, parent, name));
+  auto opened = open(fs, entry.node, flags);
+  if (!opened) {
+    forget(fs, entry.node, 1);
+    return fail(opened.error());
+  }
+  return Created{entry, *opened};
+}
+
+Result<void> sync(int fd, bool data_only) {
+  if ((data_only ? ::fdatasync(fd) : ::fsync(fd)) != 0) return fail(Errno::last());
+  return {};
+}
+
+}  // namespace
+
+Result<Opened> open(FileSystem& fs, NodeId id, int flags) {
+  tree::Node* node = fs.tree->exact_node(id);
+  if (node == nullptr || node->has(tree::Node::kSuperseded)) return fail(ESTALE);
+  const bool truncate = (flags & O_TRUNC) != 0;
+  if (is_write(flags)) {
+    tree::CopyUpDepth depth = tree::CopyUpDepth::whole();
+    if (truncate) depth.limit = 0;
+    LAYERFS_TRY(fs.tree->copy_up(*node, depth));
+  }
+  LAYERFS_TRY_ASSIGN(Opened opened, fs.open_files.acquire(*node, is_write(flags)));
+  if (truncate) {
+    if (auto done = truncate_to_zero(fs, *node); !done) {
+      fs.open_files.release(*node);
+      return fail(done.error());
+    }
+  }
+  return opened;
+}
+
+Result<Created> create(FileSystem& fs, const Caller& caller, NodeId parent, std::string_view name,
+                       mode_t mode, int flags) {
+  LAYERFS_TRY_ASSIGN(tree::Node * dir, find_dir(fs, parent));
+  sys::UniqueFd fd;
+  auto found = fs.tree->create(*dir, name, new_file(caller, mode), &fd);
+  if (!found && found.error() == Errno(EEXIST)) return open_existing(fs, parent, name, flags);
+  if (!found) return fail(found.error());
+  return open_created(fs, *found, std::move(fd));
+}
+
+Result<Created> tmpfile(FileSystem& fs, const Caller& caller, NodeId parent, mode_t mode,
+                        int /*flags*/) {
+  LAYERFS_TRY_ASSIGN(tree::Node * dir, find_dir(fs, parent));
+  sys::UniqueFd fd;
+  LAYERFS_TRY_ASSIGN(tree::Found found, fs.tree->create_unnamed(*dir, new_file(caller, mode), fd));
+  return open_created(fs, found, std::move(fd));
+}
+
+void release(FileSystem& fs, NodeId id, HandleId) noexcept {
+  if (tree::Node* node = fs.tree->exact_node(id)) fs.open_files.release(*node);
+}
+
+Result<void> fsync(FileSystem& fs, NodeId id, HandleId, bool data_only) {
+  LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
+  if (fs.is_volatile() || !node->has(tree::Node::kUpper)) return {};
+  LAYERFS_TRY_ASSIGN(tree::DataFd data, fs.open_files.data(*node));
+  return sync(data->get(), data_only);
+}
+
+Result<void> syncfs(FileSystem& fs) {
+  if (fs.is_volatile() || fs.read_only()) return {};
+  LAYERFS_TRY_ASSIGN(sys::UniqueFd fd,
+                     sys::open_beneath(fs.tree->upper()->root.get(), "", O_RDONLY | O_DIRECTORY));
+  if (::syncfs(fd.get()) != 0) return fail(Errno::last());
+  return {};
+}
+
+}  // namespace layerfs::op

@@ -1,0 +1,36 @@
+#include "fs/op/file_system.h"
+
+#include "fs/op/file_system_state.h"
+#include "fs/sys/credentials.h"
+
+namespace layerfs::op {
+
+void FileSystemDeleter::operator()(FileSystem* fs) const noexcept { delete fs; }
+
+Outcome<FileSystemPtr> open_file_system(const StackOptions& options) {
+  sys::keep_capabilities_over_id_change();
+  LAYERFS_TRY_ASSIGN(std::unique_ptr<tree::Tree> tree, tree::Tree::open(options));
+  return FileSystemPtr(new FileSystem(std::move(tree), options.passthrough));
+}
+
+void set_backing(FileSystem& fs, Backing* backing) { fs.open_files.set_backing(backing); }
+
+bool may_have_xattrs(const FileSystem&) { return true; }
+
+bool is_read_only(const FileSystem& fs) { return fs.read_only(); }
+
+Result<tree::Node*> find_node(FileSystem& fs, NodeId id) {
+  tree::Node* node = fs.tree->node(id);
+  if (node == nullptr) return fail(ESTALE);
+  return node;
+}
+
+Result<tree::Node*> find_dir(FileSystem& fs, NodeId id) {
+  LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
+  if (!node->is_dir()) return fail(ENOTDIR);
+  return node;
+}
+
+Entry entry_of(const tree::Found& found) { return Entry{found.node->id, found.attr}; }
+
+}  // namespace layerfs::op

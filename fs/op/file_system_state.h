@@ -1,0 +1,33 @@
+// What stands behind the FileSystem that the operations are given. For fs/op only.
+#pragma once
+
+#include <memory>
+
+#include "fs/op/file_system.h"
+#include "fs/op/open_files.h"
+#include "fs/op/types.h"
+#include "fs/tree/tree.h"
+
+namespace layerfs::op {
+
+class FileSystem {
+ public:
+  FileSystem(std::unique_ptr<tree::Tree> tree_, PassthroughPolicy policy)
+      : tree(std::move(tree_)), open_files(*tree, policy) {}
+
+  bool read_only() const { return tree->upper() == nullptr; }
+  bool is_volatile() const { return tree->stack().options().volatile_upper; }
+
+  const std::unique_ptr<tree::Tree> tree;
+  OpenFiles open_files;
+};
+
+// The node of an id; ESTALE for one that the kernel cannot know.
+Result<tree::Node*> find_node(FileSystem& fs, NodeId id);
+// The same for a directory; ENOTDIR for another.
+Result<tree::Node*> find_dir(FileSystem& fs, NodeId id);
+
+// What a lookup gives.
+Entry entry_of(const tree::Found& found);
+
+}  // namespace layerfs::op

@@ -1,0 +1,35 @@
+#include "fs/op/lookup.h"
+
+#include "fs/op/file_system_state.h"
+
+namespace layerfs::op {
+namespace {
+
+Result<Entry> look_at(FileSystem& fs, const tree::ShapeToken& shape, tree::Node& node) {
+  LAYERFS_TRY_ASSIGN(struct stat st, fs.tree->attr(shape, node));
+  node.lookups.fetch_add(1);
+  return Entry{node.id, st};
+}
+
+}  // namespace
+
+Result<Entry> lookup(FileSystem& fs, NodeId parent, std::string_view name) {
+  LAYERFS_TRY_ASSIGN(tree::Node * dir, find_dir(fs, parent));
+  auto shape = fs.tree->enter();
+  if (name == ".") return look_at(fs, shape, *dir);
+  if (name == "..") {
+    tree::Node* above = dir->parent.load();
+    return look_at(fs, shape, above == nullptr ? *dir : *above);
+  }
+  LAYERFS_TRY_ASSIGN(tree::Found found, fs.tree->child(shape, *dir, name));
+  return entry_of(found);
+}
+
+void forget(FileSystem& fs, NodeId id, std::uint64_t count) noexcept {
+  tree::Node* node = fs.tree->exact_node(id);
+  if (node == nullptr || id == kRootNode) return;
+  auto shape = fs.tree->enter();
+  fs.tree->forget(shape, *node, count);
+}
+
+}  // namespace layerfs::op

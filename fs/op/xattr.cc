@@ -1,0 +1,80 @@
+#include "fs/op/xattr.h"
+
+#include "fs/op/file_system_state.h"
+#include "fs/sys/file.h"
+#include "fs/sys/xattr.h"
+
+namespace layerfs::op {
+namespace {
+
+Result<std::string> read_value(FileSystem& fs, tree::Node& node, const std::string& on_disk) {
+  auto shape = fs.tree->enter();
+  LAYERFS_TRY_ASSIGN(tree::Place place, fs.tree->place(shape, node));
+  return sys::get_xattr(place.path(), on_disk);
+}
+
+Result<void> drop_setgid(const std::string& path, mode_t type) {
+  if (!S_ISREG(type) && !S_ISDIR(type)) return {};
+  struct stat st;
+  if (::stat(path.c_str(), &st) != 0) return fail(Errno::last());
+  if ((st.st_mode & S_ISGID) == 0) return {};
+  return sys::chmod_path(path, st.st_mode & 07777 & ~mode_t{S_ISGID});
+}
+
+void forget_default_acl(tree::Node& node) {
+  if (node.is_dir()) node.dir->default_acl = tree::Directory::DefaultAcl::kUnknown;
+}
+
+}  // namespace
+
+Result<std::string> getxattr(FileSystem& fs, NodeId id, const std::string& name) {
+  LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
+  LAYERFS_TRY_ASSIGN(std::string on_disk, fs.tree->stack().names().on_disk(name));
+  return read_value(fs, *node, on_disk);
+}
+
+Result<std::string> listxattr(FileSystem& fs, const Caller& caller, NodeId id) {
+  LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
+  std::string list;
+  {
+    auto shape = fs.tree->enter();
+    LAYERFS_TRY_ASSIGN(tree::Place place, fs.tree->place(shape, *node));
+    LAYERFS_TRY_ASSIGN(list, sys::list_xattr(place.path()));
+  }
+  const layer::XattrNames& names = fs.tree->stack().names();
+  std::string shown;
+  for (const std::string& name : sys::split_xattrs(list)) {
+    if (names.is_private(name) || (caller.uid != 0 && name.starts_with("trusted."))) continue;
+    shown += names.visible(name);
+    shown += '\0';
+  }
+  return shown;
+}
+
+Result<void> setxattr(FileSystem& fs, NodeId id, const std::string& name, std::string_view value,
+                      int flags, bool kill_sgid) {
+  LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
+  LAYERFS_TRY_ASSIGN(std::string on_disk, fs.tree->stack().names().on_disk(name));
+  LAYERFS_TRY(fs.tree->copy_up(*node, tree::CopyUpDepth::metadata()));
+  auto shape = fs.tree->enter();
+  LAYERFS_TRY_ASSIGN(tree::Place place, fs.tree->place(shape, *node));
+  LAYERFS_TRY(sys::set_xattr(place.path(), on_disk, value, flags));
+  forget_default_acl(*node);
+  if (!kill_sgid) return {};
+  return drop_setgid(place.path(), node->type);
+}
+
+Result<void> removexattr(FileSystem& fs, NodeId id, const std::string& name) {
+  LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
+  LAYERFS_TRY_ASSIGN(std::string on_disk, fs.tree->stack().names().on_disk(name));
+  // What is not there is no reason to copy a file up.
+  LAYERFS_TRY(read_value(fs, *node, on_disk));
+  LAYERFS_TRY(fs.tree->copy_up(*node, tree::CopyUpDepth::metadata()));
+  auto shape = fs.tree->enter();
+  LAYERFS_TRY_ASSIGN(tree::Place place, fs.tree->place(shape, *node));
+  LAYERFS_TRY(sys::remove_xattr(place.path(), on_disk));
+  forget_default_acl(*node);
+  return {};
+}
+
+}  // namespace layerfs::op

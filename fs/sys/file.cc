@@ -1,0 +1,175 @@
+#include "fs/sys/file.h"
+
+#include <linux/openat2.h>
+#include <sys/file.h>
+#include <sys/syscall.h>
+
+#include <cstdio>
+
+namespace layerfs::sys {
+namespace {
+
+Result<void> check(long status) {
+  if (status < 0) return fail(Errno::last());
+  return {};
+}
+
+Result<UniqueFd> own(long fd) {
+  if (fd < 0) return fail(Errno::last());
+  return UniqueFd(static_cast<int>(fd));
+}
+
+}  // namespace
+
+Result<UniqueFd> open_beneath(int dirfd, const char* path, int flags, mode_t mode) {
+  if (*path == '\0') path = ".";
+  open_how how = {};
+  how.flags = static_cast<__u64>(flags | O_CLOEXEC);
+  how.mode = (flags & (O_CREAT | __O_TMPFILE)) != 0 ? mode : 0;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  for (;;) {
+    long fd = ::syscall(SYS_openat2, dirfd, path, &how, sizeof how);
+    // EAGAIN: a rename elsewhere raced with the walk; openat2(2) says to try again.
+    if (fd < 0 && (errno == EAGAIN || errno == EINTR)) continue;
+    return own(fd);
+  }
+}
+
+Result<UniqueFd> open_entry(int dirfd, const char* name) {
+  return own(::openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+}
+
+Result<UniqueFd> open_path(const char* path, int flags, mode_t mode) {
+  return own(::open(path, flags | O_CLOEXEC, mode));
+}
+
+Result<UniqueFd> reopen(int fd, int flags) {
+  return own(::open(fd_path(fd).c_str(), (flags & ~O_NOFOLLOW) | O_CLOEXEC));
+}
+
+Result<UniqueFd> duplicate(int fd) { return own(::fcntl(fd, F_DUPFD_CLOEXEC, 0)); }
+
+std::string fd_path(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
+
+std::string fd_path(int dirfd, const char* name) {
+  std::string path = fd_path(dirfd);
+  path += '/';
+  path += name;
+  return path;
+}
+
+Result<struct stat> stat_fd(int fd) {
+  struct stat st;
+  LAYERFS_TRY(check(::fstat(fd, &st)));
+  return st;
+}
+
+Result<struct stat> stat_at(int dirfd, const char* name) {
+  struct stat st;
+  LAYERFS_TRY(check(::fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW)));
+  return st;
+}
+
+Result<std::string> readlink_at(int dirfd, const char* name) {
+  // PATH_MAX bounds what symlink(2) accepts on every file system of Linux.
+  char buffer[4096];
+  ssize_t length = ::readlinkat(dirfd, name, buffer, sizeof buffer);
+  if (length < 0) return fail(Errno::last());
+  return std::string(buffer, static_cast<std::size_t>(length));
+}
+
+Result<void> make_dir(int dirfd, const char* name, mode_t mode) {
+  return check(::mkdirat(dirfd, name, mode));
+}
+
+Result<void> make_node(int dirfd, const char* name, mode_t mode, dev_t rdev) {
+  return check(::mknodat(dirfd, name, mode, rdev));
+}
+
+Result<void> make_symlink(const char* target, int dirfd, const char* name) {
+  return check(::symlinkat(target, dirfd, name));
+}
+
+Result<void> link_fd(int fd, int dirfd, const char* name) {
+  return check(::linkat(AT_FDCWD, fd_path(fd).c_str(), dirfd, name, AT_SYMLINK_FOLLOW));
+}
+
+Result<void> link_at(int from_dirfd, const char* from, int to_dirfd, const char* to) {
+  return check(::linkat(from_dirfd, from, to_dirfd, to, 0));
+}
+
+Result<void> unlink_at(int dirfd, const char* name) { return check(::unlinkat(dirfd, name, 0)); }
+
+Result<void> remove_dir(int dirfd, const char* name) {
+  return check(::unlinkat(dirfd, name, AT_REMOVEDIR));
+}
+
+Result<void> rename_at(int from_dirfd, const char* from, int to_dirfd, const char* to,
+                       unsigned flags) {
+  return check(::renameat2(from_dirfd, from, to_dirfd, to, flags));
+}
+
+Result<void> chmod_fd(int fd, mode_t mode) { return check(::chmod(fd_path(fd).c_str(), mode)); }
+
+Result<void> chown_fd(int fd, uid_t uid, gid_t gid) { return chown_at(fd, "", uid, gid); }
+
+Result<void> chown_at(int dirfd, const char* name, uid_t uid, gid_t gid) {
+  return check(::fchownat(dirfd, name, uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW));
+}
+
+Result<void> set_times(int fd, const timespec& atime, const timespec& mtime) {
+  return set_times_at(fd, "", atime, mtime);
+}
+
+Result<void> set_times_at(int dirfd, const char* name, const timespec& atime,
+                          const timespec& mtime) {
+  const timespec times[2] = {atime, mtime};
+  return check(::utimensat(dirfd, name, times, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW));
+}
+
+Result<void> chmod_path(const std::string& path, mode_t mode) {
+  return check(::chmod(path.c_str(), mode));
+}
+
+Result<void> truncate_path(const std::string& path, off_t size) {
+  return check(::truncate(path.c_str(), size));
+}
+
+Result<void> truncate_fd(int fd, off_t size) {
+  return check(::truncate(fd_path(fd).c_str(), size));
+}
+
+Result<UniqueFd> open_tmpfile(int dirfd, mode_t mode) {
+  return own(::openat(dirfd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode));
+}
+
+Result<void> lock_exclusive(int fd) { return check(::flock(fd, LOCK_EX | LOCK_NB)); }
+
+Result<std::size_t> read_at(int fd, std::span<std::byte> buffer, off_t offset) {
+  std::size_t done = 0;
+  while (done < buffer.size()) {
+    ssize_t n =
+        ::pread(fd, buffer.data() + done, buffer.size() - done, offset + static_cast<off_t>(done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && done == 0) return fail(Errno::last());
+    if (n <= 0) break;
+    done += static_cast<std::size_t>(n);
+  }
+  return done;
+}
+
+Result<std::size_t> write_at(int fd, std::span<const std::byte> data, off_t offset) {
+  std::size_t done = 0;
+  while (done < data.size()) {
+    ssize_t n =
+        ::pwrite(fd, data.data() + done, data.size() - done, offset + static_cast<off_t>(done));
+    if (n < 0 && errno == EINTR) continue;
+    // What was written before a full disk stopped it is the caller's to know.
+    if (n < 0 && done > 0) break;
+    if (n < 0) return fail(Errno::last());
+    done += static_cast<std::size_t>(n);
+  }
+  return done;
+}
+
+}  // namespace layerfs::sys

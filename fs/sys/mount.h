@@ -1,0 +1,14 @@
+// Mounts as the layers need them.
+#pragma once
+
+#include "fs/sys/result.h"
+#include "fs/sys/unique_fd.h"
+
+namespace layerfs::sys {
+
+// The directory `path` of a detached, private, read-only clone of its mount (open_tree(2),
+// mount_setattr(2)): nothing opened through it can be written, by nobody, and later mounts on top
+// of it do not show. EPERM without CAP_SYS_ADMIN.
+Result<UniqueFd> open_read_only_clone(const char* path);
+
+}  // namespace layerfs::sys

@@ -1,0 +1,24 @@
+// Extended attributes of anything, symlinks included. Thread-safe; every failure is its errno.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fs/sys/result.h"
+
+namespace layerfs::sys {
+
+// `path` comes from fd_path(): its last component is never followed. ENODATA where there is none.
+Result<std::string> get_xattr(const std::string& path, const std::string& name);
+Result<void> set_xattr(const std::string& path, const std::string& name, std::string_view value,
+                       int flags = 0);
+Result<void> remove_xattr(const std::string& path, const std::string& name);
+
+// The names, each ended by a NUL; empty on a file system without xattrs.
+Result<std::string> list_xattr(const std::string& path);
+
+// The names of such a list.
+std::vector<std::string> split_xattrs(const std::string& list);
+
+}  // namespace layerfs::sys

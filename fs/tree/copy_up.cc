@@ -1,0 +1,306 @@
+// From a lower layer to the upper: data, then owner, xattrs, mode and times, then one system call
+// that puts it in place. Each step's place in the order has its reason where it stands.
+#include <fcntl.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "fs/layer/marks.h"
+#include "fs/sys/copy.h"
+#include "fs/sys/credentials.h"
+#include "fs/sys/file.h"
+#include "fs/sys/xattr.h"
+#include "fs/tree/tree.h"
+
+namespace layerfs::tree {
+namespace {
+
+bool satisfies(const Node& node, CopyUpDepth depth) {
+  if (!node.has(Node::kUpper)) return false;
+  return !depth.data || !S_ISREG(node.type) || Tree::has_upper_data(node);
+}
+
+// Without these the copy would not be the same file (ovl_must_copy_xattr of the kernel).
+bool must_copy(const std::string& name) {
+  return name.starts_with("security.") || name.starts_with("system.posix_acl_");
+}
+
+Result<void> copy_xattrs(const std::string& from, const std::string& to,
+                         const layer::XattrNames& names) {
+  LAYERFS_TRY_ASSIGN(std::string list, sys::list_xattr(from));
+  for (const std::string& name : sys::split_xattrs(list)) {
+    if (names.is_private(name)) continue;
+    auto value = sys::get_xattr(from, name);
+    if (!value && value.error() == Errno(ENODATA)) continue;
+    if (!value) return fail(value.error());
+    auto set = sys::set_xattr(to, name, *value);
+    if (!set && (set.error() != Errno(EOPNOTSUPP) || must_copy(name))) return set;
+  }
+  return {};
+}
+
+}  // namespace
+
+// One node's way up. Runs under the node's copy-up lock.
+class CopyUp {
+ public:
+  CopyUp(Tree& tree, Node& node, CopyUpDepth depth) : tree_(tree), node_(node), depth_(depth) {}
+
+  Result<void> run() {
+    if (satisfies(node_, depth_)) return {};
+    if (node_.has(Node::kUpper)) return complete_data();
+    LAYERFS_TRY(look_at_source());
+    // What the work directory holds belongs to the daemon until it is given its owner.
+    sys::create_as(::geteuid(), ::getegid());
+    if (node_.is_dir()) return directory();
+    if (S_ISREG(node_.type)) return regular();
+    return special();
+  }
+
+ private:
+  Result<void> look_at_source() {
+    auto shape = tree_.enter();
+    if (node_.is_dir()) {
+      const LowerDirPtr& top = node_.dir->lowers.front();
+      LAYERFS_TRY_ASSIGN(source_dir_, tree_.lower_dir(top));
+      device_ = top->layer->device();
+    } else {
+      LAYERFS_TRY_ASSIGN(source_dir_, tree_.lower_dir(node_.lower.dir));
+      source_name_ = node_.lower.name;
+      device_ = node_.lower.dir->layer->device();
+    }
+    Place source = this->source();
+    LAYERFS_TRY_ASSIGN(st_, source.stat());
+    // An inode with several names keeps its identity only if the index holds the others to it.
+    indexed_ = !node_.is_dir() && st_.st_nlink > 1 && tree_.stack().options().index;
+    if (node_.is_dir() || st_.st_nlink == 1 || indexed_)
+      origin_ = tree_.stack().make_origin(device_, source_dir_->get(), source_name_.c_str());
+    indexed_ = indexed_ && !origin_.empty();
+    return {};
+  }
+
+  Place source() const { return Place(source_dir_, {}, source_name_); }
+
+  Result<void> regular() {
+    WorkName name(*tree_.upper()->work);
+    LAYERFS_TRY_ASSIGN(sys::UniqueFd file, open_temporary(name));
+    metacopy_ = !depth_.data && tree_.stack().options().metacopy && st_.st_size > 0;
+    if (metacopy_) {
+      LAYERFS_TRY(sys::truncate_fd(file.get(), st_.st_size));
+    } else {
+      LAYERFS_TRY(copy_data_to(file.get()));
+    }
+    LAYERFS_TRY(give_metadata(file.get()));
+    return publish(file, name, true);
+  }
+
+  // A file without a name leaves nothing behind when the daemon dies.
+  Result<sys::UniqueFd> open_temporary(WorkName& name) {
+    auto file = sys::open_tmpfile(name.dirfd(), 0600);
+    if (file || file.error() != Errno(EOPNOTSUPP)) return file;
+    auto named = sys::open_beneath(name.dirfd(), name.c_str(), O_RDWR | O_CREAT | O_EXCL, 0600);
+    if (named) name.made();
+    named_ = true;
+    return named;
+  }
+
+  Result<void> copy_data_to(int to) {
+    Result<sys::UniqueFd> from = fail(EIO);
+    {
+      auto shape = tree_.enter();
+      from = tree_.open_lower_data(node_.lower, O_RDONLY);
+    }
+    if (!from) return fail(from.error());
+    return sys::copy_data(from->get(), to, std::min(st_.st_size, depth_.limit));
+  }
+
+  Result<void> special() {
+    WorkName name(*tree_.upper()->work);
+    if (S_ISLNK(node_.type)) {
+      LAYERFS_TRY_ASSIGN(std::string target, source().readlink());
+      LAYERFS_TRY(sys::make_symlink(target.c_str(), name.dirfd(), name.c_str()));
+    } else {
+      LAYERFS_TRY(sys::make_node(name.dirfd(), name.c_str(), st_.st_mode & S_IFMT, st_.st_rdev));
+    }
+    name.made();
+    LAYERFS_TRY_ASSIGN(sys::UniqueFd fd, sys::open_entry(name.dirfd(), name.c_str()));
+    LAYERFS_TRY(give_metadata(fd.get()));
+    return publish(fd, name, false);
+  }
+
+  Result<void> directory() {
+    WorkName name(*tree_.upper()->work);
+    LAYERFS_TRY(sys::make_dir(name.dirfd(), name.c_str(), 0700));
+    name.made();
+    LAYERFS_TRY_ASSIGN(sys::UniqueFd fd, sys::open_entry(name.dirfd(), name.c_str()));
+    LAYERFS_TRY(give_metadata(fd.get()));
+    return publish(fd, name, false);
+  }
+
+  // The owner first, since chown drops security.capability and setuid; xattrs next, since an ACL
+  // changes the mode; times last, since all else changes them.
+  Result<void> give_metadata(int fd) {
+    const std::string path = sys::fd_path(fd);
+    LAYERFS_TRY(sys::chown_fd(fd, st_.st_uid, st_.st_gid));
+    LAYERFS_TRY(copy_xattrs(source().path(), path, tree_.stack().names()));
+    if (!S_ISLNK(node_.type)) LAYERFS_TRY(sys::chmod_fd(fd, st_.st_mode & 07777));
+    LAYERFS_TRY(set_marks(path));
+    return sys::set_times(fd, st_.st_atim, st_.st_mtim);
+  }
+
+  Result<void> set_marks(const std::string& path) {
+    const layer::XattrNames& names = tree_.stack().names();
+    if (metacopy_) LAYERFS_TRY(sys::set_xattr(path, names.mark(layer::mark::kMetacopy), ""));
+    if (origin_.empty()) return {};
+    auto set = sys::set_xattr(path, names.mark(layer::mark::kOrigin), origin_);
+    // user.* attributes are for files and directories only: then st_ino changes over a remount.
+    if (!set && set.error() == Errno(EPERM) && tree_.stack().options().user_xattr) {
+      origin_.clear();
+      indexed_ = false;
+      return {};
+    }
+    return set;
+  }
+
+  // Puts the prepared inode in place. `fd` is open on it.
+  Result<void> publish(sys::UniqueFd& fd, WorkName& name, bool linkable) {
+    auto shape = tree_.enter();
+    Node& parent = *node_.parent.load();
+    LAYERFS_TRY_ASSIGN(FdRef dir, tree_.upper_dir(shape, parent));
+    std::unique_lock lock(parent.dir->mutex);
+    if (node_.has(Node::kDetached)) {
+      // Removed while it was copied: it lives on without a name.
+      node_.detached_fd = std::move(fd);
+      mark_node();
+      return {};
+    }
+    LAYERFS_TRY_ASSIGN(struct stat before, sys::stat_fd(dir->get()));
+    if (!origin_.empty()) LAYERFS_TRY(tree_.mark_impure(parent, dir->get()));
+    if (indexed_) LAYERFS_TRY(put_into_index(fd.get()));
+    if (linkable && !named_) {
+      LAYERFS_TRY(sys::link_fd(fd.get(), dir->get(), node_.name.c_str()));
+    } else {
+      LAYERFS_TRY(sys::rename_at(name.dirfd(), name.c_str(), dir->get(), node_.name.c_str(),
+                                 RENAME_NOREPLACE));
+      name.published();
+    }
+    // A copy-up is no change of the directory that anybody asked for. Best effort, as in the
+    // kernel.
+    (void)sys::set_times(dir->get(), before.st_atim, before.st_mtim);
+    move_entry(parent);
+    mark_node();
+    return {};
+  }
+
+  void mark_node() {
+    std::uint32_t flags = Node::kUpper;
+    if (metacopy_) flags |= Node::kMetacopy;
+    if (indexed_) flags |= Node::kIndexed;
+    node_.flags.fetch_or(flags, std::memory_order_acq_rel);
+  }
+
+  void move_entry(Node& parent) {
+    Directory& dir = *parent.dir;
+    Entry* entry = dir.find(node_.name.view());
+    if (entry == nullptr || entry->top == Entry::kInUpper) return;
+    // The lower directory that was on top merges below the upper one from now on.
+    if (node_.is_dir()) {
+      auto& positions = dir.merged[dir.key_of(*entry)];
+      positions.insert(positions.begin(), entry->top);
+    }
+    entry->top = Entry::kInUpper;
+    entry->lower_below = true;
+  }
+
+  // work/index/<handle>: by it the other lower names find the copy, now and after a remount.
+  Result<void> put_into_index(int fd) {
+    const WorkDir& work = *tree_.upper()->work;
+    const int difference = static_cast<int>(st_.st_nlink) - 2;
+    LAYERFS_TRY(sys::set_xattr(sys::fd_path(fd), tree_.stack().names().mark(layer::mark::kNlink),
+                               layer::format_nlink({true, difference})));
+    LAYERFS_TRY(sys::set_times(fd, st_.st_atim, st_.st_mtim));
+    auto linked = sys::link_fd(fd, work.index(), layer::index_name(origin_).c_str());
+    if (!linked) return linked;
+    tree_.upper()->work->set_index_in_use();
+    return {};
+  }
+
+  // The data of a file whose attributes are in the upper already.
+  Result<void> complete_data() {
+    sys::UniqueFd to;
+    std::string capability;
+    struct stat st;
+    {
+      auto shape = tree_.enter();
+      LAYERFS_TRY_ASSIGN(Place place, tree_.place(shape, node_));
+      LAYERFS_TRY_ASSIGN(st, place.stat());
+      // Writing drops it, though nobody has written yet.
+      if (auto value = sys::get_xattr(place.path(), kCapability)) capability = *value;
+      LAYERFS_TRY_ASSIGN(to, place.open(O_WRONLY));
+    }
+    st_ = st;
+    LAYERFS_TRY(copy_data_to(to.get()));
+    const std::string path = sys::fd_path(to.get());
+    if (!capability.empty()) LAYERFS_TRY(sys::set_xattr(path, kCapability, capability));
+    LAYERFS_TRY(sys::set_times(to.get(), st.st_atim, st.st_mtim));
+    // From here on, and not before, the upper's data counts.
+    LAYERFS_TRY(sys::remove_xattr(path, tree_.stack().names().mark(layer::mark::kMetacopy)));
+    node_.clear(Node::kMetacopy);
+    return {};
+  }
+
+  static constexpr const char* kCapability = "security.capability";
+
+  Tree& tree_;
+  Node& node_;
+  const CopyUpDepth depth_;
+  FdRef source_dir_;
+  Name source_name_;
+  dev_t device_ = 0;
+  struct stat st_ = {};
+  std::string origin_;
+  bool metacopy_ = false;
+  bool indexed_ = false;
+  bool named_ = false;  // the temporary has a name in the work directory
+};
+
+Result<void> Tree::mark_impure(Node& dir, int dirfd) {
+  if (dir.dir->impure) return {};
+  LAYERFS_TRY(
+      sys::set_xattr(sys::fd_path(dirfd), stack_->names().mark(layer::mark::kImpure), layer::kYes));
+  dir.dir->impure = true;
+  return {};
+}
+
+Result<void> Tree::copy_up_ancestors(Node& node) {
+  std::vector<Node*> chain;
+  {
+    auto shape = enter();
+    for (Node* at = node.parent.load(); at != nullptr && !at->has(Node::kUpper);
+         at = at->parent.load()) {
+      pin(*at);
+      chain.push_back(at);
+    }
+  }
+  Result<void> status;
+  for (auto it = chain.rbegin(); it != chain.rend(); ++it) {
+    if (status) {
+      std::lock_guard lock((*it)->copy_up_lock);
+      status = CopyUp(*this, **it, CopyUpDepth::metadata()).run();
+    }
+  }
+  auto shape = enter();
+  for (Node* at : chain) unpin(shape, *at);
+  return status;
+}
+
+Result<void> Tree::copy_up(Node& node, CopyUpDepth depth) {
+  if (upper() == nullptr) return fail(EROFS);
+  if (satisfies(node, depth)) return {};
+  LAYERFS_TRY(copy_up_ancestors(node));
+  std::lock_guard lock(node.copy_up_lock);
+  return CopyUp(*this, node, depth).run();
+}
+
+}  // namespace layerfs::tree

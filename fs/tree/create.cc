@@ -1,0 +1,158 @@
+// New objects, in the upper.
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/sysmacros.h>
+
+#include "fs/layer/marks.h"
+#include "fs/sys/credentials.h"
+#include "fs/sys/file.h"
+#include "fs/sys/xattr.h"
+#include "fs/tree/tree.h"
+
+namespace layerfs::tree {
+namespace {
+
+constexpr const char* kDefaultAcl = "system.posix_acl_default";
+
+bool has_default_acl(Directory& dir, int dirfd) {
+  using enum Directory::DefaultAcl;
+  if (dir.default_acl == kUnknown)
+    dir.default_acl = sys::get_xattr(sys::fd_path(dirfd), kDefaultAcl) ? kYes : kNo;
+  return dir.default_acl == kYes;
+}
+
+Result<void> make(int dirfd, const char* name, const NewObject& object, mode_t mode,
+                  sys::UniqueFd* opened) {
+  sys::create_as(object.uid, object.gid);
+  if (S_ISDIR(mode)) return sys::make_dir(dirfd, name, mode & 07777);
+  if (S_ISLNK(mode)) return sys::make_symlink(object.target.c_str(), dirfd, name);
+  if (opened == nullptr) return sys::make_node(dirfd, name, mode, object.rdev);
+  LAYERFS_TRY_ASSIGN(*opened,
+                     sys::open_beneath(dirfd, name, O_RDWR | O_CREAT | O_EXCL, mode & 07777));
+  return {};
+}
+
+}  // namespace
+
+// One creation, under the parent's exclusive mutex.
+class Creation {
+ public:
+  Creation(Tree& tree, Node& dir, std::string_view name, const NewObject& object,
+           sys::UniqueFd* opened)
+      : tree_(tree), dir_(dir), name_(name), object_(object), opened_(opened) {}
+
+  Result<Found> run(const ShapeToken& shape) {
+    if (dir_.has(Node::kDetached)) return fail(ENOENT);
+    LAYERFS_TRY(tree_.load(shape, dir_));
+    Entry* there = dir_.dir->find(name_.view());
+    if (there != nullptr && !there->whiteout) return fail(EEXIST);
+    LAYERFS_TRY_ASSIGN(dirfd_, tree_.upper_dir(shape, dir_));
+    // A default ACL takes the place of the umask (acl(5)); the file system below applies it.
+    mode_ = has_default_acl(*dir_.dir, dirfd_->get()) || S_ISLNK(object_.mode)
+                ? object_.mode
+                : object_.mode & ~object_.umask;
+    if (there == nullptr) {
+      LAYERFS_TRY(make(dirfd_->get(), name_.c_str(), object_, mode_, opened_));
+    } else {
+      LAYERFS_TRY(make_over_whiteout());
+    }
+    return enter_into_directory();
+  }
+
+ private:
+  // Prepared aside and put in place by one rename, so that what the whiteout hides never shows.
+  Result<void> make_over_whiteout() {
+    WorkDir& work = *tree_.upper()->work;
+    LAYERFS_TRY_ASSIGN(struct stat parent, sys::stat_fd(dirfd_->get()));
+    WorkName name(work);
+    if ((parent.st_mode & S_ISGID) != 0 || has_default_acl(*dir_.dir, dirfd_->get())) {
+      WorkName likeness(work);
+      LAYERFS_TRY_ASSIGN(sys::UniqueFd in, make_likeness(likeness, parent));
+      LAYERFS_TRY(make(in.get(), name.c_str(), object_, mode_, opened_));
+      LAYERFS_TRY(sys::rename_at(in.get(), name.c_str(), work.fd(), name.c_str()));
+    } else {
+      LAYERFS_TRY(make(work.fd(), name.c_str(), object_, mode_, opened_));
+    }
+    name.made();
+    if (S_ISDIR(mode_)) {
+      LAYERFS_TRY(sys::set_xattr(sys::fd_path(work.fd(), name.c_str()),
+                                 tree_.stack().names().mark(layer::mark::kOpaque),
+                                 layer::kOpaqueValue));
+      // A directory cannot replace what is none: they change places, and the whiteout goes.
+      return sys::rename_at(work.fd(), name.c_str(), dirfd_->get(), name_.c_str(), RENAME_EXCHANGE);
+    }
+    LAYERFS_TRY(sys::rename_at(work.fd(), name.c_str(), dirfd_->get(), name_.c_str()));
+    name.published();
+    return {};
+  }
+
+  // A directory from which a new object inherits what it would inherit from its parent.
+  Result<sys::UniqueFd> make_likeness(WorkName& likeness, const struct stat& parent) {
+    sys::create_as(::geteuid(), ::getegid());
+    LAYERFS_TRY(sys::make_dir(likeness.dirfd(), likeness.c_str(), 0700));
+    likeness.made();
+    LAYERFS_TRY_ASSIGN(sys::UniqueFd fd, sys::open_entry(likeness.dirfd(), likeness.c_str()));
+    LAYERFS_TRY(sys::chown_fd(fd.get(), static_cast<uid_t>(-1), parent.st_gid));
+    LAYERFS_TRY(sys::chmod_fd(fd.get(), 0700 | (parent.st_mode & S_ISGID)));
+    if (auto acl = sys::get_xattr(sys::fd_path(dirfd_->get()), kDefaultAcl))
+      LAYERFS_TRY(sys::set_xattr(sys::fd_path(fd.get()), kDefaultAcl, *acl));
+    return fd;
+  }
+
+  Result<Found> enter_into_directory() {
+    LAYERFS_TRY_ASSIGN(struct stat st, sys::stat_at(dirfd_->get(), name_.c_str()));
+    Entry& entry = dir_.dir->insert(name_.view());
+    entry.top = Entry::kInUpper;
+    entry.type = static_cast<unsigned char>(IFTODT(st.st_mode));
+    entry.whiteout = false;
+    auto node = std::make_unique<Node>(tree_.table_.new_id(),
+                                       tree_.stack().map_ino(st.st_dev, st.st_ino), st.st_mode);
+    node->set(Node::kUpper);
+    if (node->is_dir()) {
+      node->dir = std::make_unique<Directory>();
+      node->dir->loaded = true;  // new, and so empty
+    }
+    Node& made = tree_.adopt(std::move(node), dir_, entry);
+    LAYERFS_TRY_ASSIGN(struct stat shown, tree_.present(made, st));
+    return Found{&made, shown};
+  }
+
+  Tree& tree_;
+  Node& dir_;
+  const Name name_;
+  const NewObject& object_;
+  sys::UniqueFd* const opened_;
+  FdRef dirfd_;
+  mode_t mode_ = 0;
+};
+
+Result<Found> Tree::create(Node& dir, std::string_view name, const NewObject& object,
+                           sys::UniqueFd* opened) {
+  // It would be a whiteout.
+  if (S_ISCHR(object.mode) && object.rdev == makedev(0, 0)) return fail(EPERM);
+  LAYERFS_TRY(copy_up(dir, CopyUpDepth::metadata()));
+  auto shape = enter();
+  std::unique_lock lock(dir.dir->mutex);
+  return Creation(*this, dir, name, object, opened).run(shape);
+}
+
+Result<Found> Tree::create_unnamed(Node& dir, const NewObject& object, sys::UniqueFd& opened) {
+  LAYERFS_TRY(copy_up(dir, CopyUpDepth::metadata()));
+  auto shape = enter();
+  LAYERFS_TRY_ASSIGN(FdRef dirfd, upper_dir(shape, dir));
+  const mode_t mode =
+      has_default_acl(*dir.dir, dirfd->get()) ? object.mode : object.mode & ~object.umask;
+  sys::create_as(object.uid, object.gid);
+  LAYERFS_TRY_ASSIGN(opened, sys::open_tmpfile(dirfd->get(), mode & 07777));
+  LAYERFS_TRY_ASSIGN(struct stat st, sys::stat_fd(opened.get()));
+  auto node =
+      std::make_unique<Node>(table_.new_id(), stack_->map_ino(st.st_dev, st.st_ino), st.st_mode);
+  LAYERFS_TRY_ASSIGN(node->detached_fd, sys::duplicate(opened.get()));
+  node->flags = Node::kUpper | Node::kDetached;
+  node->lookups = 1;
+  Node& made = table_.insert(std::move(node));
+  LAYERFS_TRY_ASSIGN(struct stat shown, present(made, st));
+  return Found{&made, shown};
+}
+
+}  // namespace layerfs::tree

@@ -1,0 +1,84 @@
+// Further names for an inode of the upper.
+#include <dirent.h>
+#include <fcntl.h>
+
+#include "fs/layer/marks.h"
+#include "fs/sys/file.h"
+#include "fs/sys/xattr.h"
+#include "fs/tree/tree.h"
+
+namespace layerfs::tree {
+
+Result<void> Tree::name_lower_data(const std::string& path, const Node& node) {
+  if (!node.has(Node::kMetacopy)) return {};
+  const std::string dir = node.lower.dir->path();
+  const std::string redirect =
+      (dir.empty() ? "/" : "/" + dir + "/") + std::string(node.lower.name.view());
+  return sys::set_xattr(path, stack_->names().mark(layer::mark::kRedirect), redirect);
+}
+
+Result<Found> Tree::link(Node& node, Node& dir, std::string_view name) {
+  LAYERFS_TRY(copy_up(node, CopyUpDepth::metadata()));
+  LAYERFS_TRY(copy_up(dir, CopyUpDepth::metadata()));
+  auto shape = enter();
+  sys::UniqueFd inode;
+  {
+    LAYERFS_TRY_ASSIGN(Place at, place(shape, node));
+    LAYERFS_TRY_ASSIGN(inode, at.open_path());
+  }
+  {
+    std::unique_lock lock(dir.dir->mutex);
+    if (dir.has(Node::kDetached)) return fail(ENOENT);
+    LAYERFS_TRY(load(shape, dir));
+    Entry* there = dir.dir->find(name);
+    if (there != nullptr && !there->whiteout) return fail(EEXIST);
+    LAYERFS_TRY_ASSIGN(FdRef dirfd, upper_dir(shape, dir));
+    LAYERFS_TRY(name_lower_data(sys::fd_path(inode.get()), node));
+    LAYERFS_TRY(link_into(inode.get(), dirfd->get(), std::string(name).c_str(), there != nullptr));
+    LAYERFS_TRY(keep_origin_visible(inode.get(), dir, dirfd->get()));
+    enter_link(node, dir, name);
+  }
+  node.lookups.fetch_add(1);
+  auto st = attr(shape, node);
+  if (!st) {
+    forget(shape, node, 1);
+    return fail(st.error());
+  }
+  return Found{&node, *st};
+}
+
+Result<void> Tree::keep_origin_visible(int inode, Node& dir, int dirfd) {
+  if (dir.dir->impure) return {};
+  if (!sys::get_xattr(sys::fd_path(inode), stack_->names().mark(layer::mark::kOrigin))) return {};
+  return mark_impure(dir, dirfd);
+}
+
+Result<void> Tree::link_into(int inode, int dirfd, const char* name, bool over_whiteout) {
+  if (!over_whiteout) return sys::link_fd(inode, dirfd, name);
+  WorkName aside(*upper()->work);
+  LAYERFS_TRY(sys::link_fd(inode, aside.dirfd(), aside.c_str()));
+  aside.made();
+  LAYERFS_TRY(sys::rename_at(aside.dirfd(), aside.c_str(), dirfd, name));
+  aside.published();
+  return {};
+}
+
+void Tree::enter_link(Node& node, Node& dir, std::string_view name) {
+  Entry& entry = dir.dir->insert(name);
+  entry.top = Entry::kInUpper;
+  entry.type = static_cast<unsigned char>(IFTODT(node.type));
+  entry.ino = node.ino;
+  entry.whiteout = false;
+  if (node.parent.load() == nullptr && !node.has(Node::kIndexed)) {
+    // O_TMPFILE: this is its first name.
+    node.name = entry.name;
+    pin(dir);
+    node.parent = &dir;
+    node.clear(Node::kDetached);
+    entry.node = &node;
+    return;
+  }
+  hard_links_.insert(node);
+}
+
+}  // namespace layerfs::tree

@@ -1,0 +1,153 @@
+#include <dirent.h>
+
+#include "fs/layer/marks.h"
+#include "fs/sys/file.h"
+#include "fs/tree/tree.h"
+
+namespace layerfs::tree {
+
+Result<Node*> Tree::known_child(Node& dir, std::string_view name) {
+  std::shared_lock lock(dir.dir->mutex);
+  Entry* entry = dir.dir->find(name);
+  if (entry == nullptr || entry->whiteout) return fail(ENOENT);
+  if (entry->node != nullptr) entry->node->lookups.fetch_add(1);
+  return entry->node;
+}
+
+Result<Tree::Made> Tree::hold_child(const ShapeToken& shape, Node& dir, std::string_view name) {
+  LAYERFS_TRY(ensure_loaded(shape, dir));
+  LAYERFS_TRY_ASSIGN(Node * known, known_child(dir, name));
+  if (known != nullptr) return Made{known, std::nullopt};
+  std::unique_lock lock(dir.dir->mutex);
+  Entry* entry = dir.dir->find(name);
+  if (entry == nullptr || entry->whiteout) return fail(ENOENT);
+  if (entry->node == nullptr) return make_node(shape, dir, *entry);
+  entry->node->lookups.fetch_add(1);
+  return Made{entry->node, std::nullopt};
+}
+
+Result<Found> Tree::child(const ShapeToken& shape, Node& dir, std::string_view name) {
+  LAYERFS_TRY_ASSIGN(Made made, hold_child(shape, dir, name));
+  if (made.attr) return Found{made.node, *made.attr};
+  auto st = attr(shape, *made.node);
+  if (!st) {
+    forget(shape, *made.node, 1);
+    return fail(st.error());
+  }
+  return Found{made.node, *st};
+}
+
+Result<Tree::Made> Tree::make_node(const ShapeToken& shape, Node& dir, Entry& entry) {
+  const bool in_upper = entry.top == Entry::kInUpper;
+  FdRef dirfd;
+  if (in_upper) {
+    LAYERFS_TRY_ASSIGN(dirfd, upper_dir(shape, dir));
+  } else {
+    LAYERFS_TRY_ASSIGN(dirfd, lower_dir(dir.dir->lowers[entry.top]));
+  }
+  LAYERFS_TRY_ASSIGN(struct stat st, sys::stat_at(dirfd->get(), entry.name.c_str()));
+  LAYERFS_TRY_ASSIGN(std::unique_ptr<Node> node, in_upper
+                                                     ? make_upper_node(dir, entry, dirfd->get(), st)
+                                                     : make_lower_node(dir, entry, st));
+  const bool linked =
+      !S_ISDIR(st.st_mode) && st.st_nlink > 1 && (in_upper || stack_->options().index);
+  if (linked) {
+    if (Node* known = hard_links_.find_and_count(node->ino)) return Made{known, std::nullopt};
+    if (!in_upper) {
+      LAYERFS_TRY_ASSIGN(std::unique_ptr<Node> indexed,
+                         make_indexed_node(node->lower, dirfd->get(), node->ino));
+      if (indexed != nullptr) {
+        Node& made = table_.insert(std::move(indexed));
+        hard_links_.insert(made);
+        return Made{&made, std::nullopt};
+      }
+    }
+  }
+  const bool indexed = node->has(Node::kIndexed);
+  Node& made = adopt(std::move(node), dir, entry);
+  if (linked) hard_links_.insert(made);
+  if (indexed) return Made{&made, std::nullopt};
+  LAYERFS_TRY_ASSIGN(struct stat shown, present(made, st));
+  return Made{&made, shown};
+}
+
+Result<std::unique_ptr<Node>> Tree::make_indexed_node(const LowerFile& lower, int dirfd,
+                                                      ino_t ino) {
+  if (upper() == nullptr || !upper()->work->index_in_use()) return nullptr;
+  const std::string origin =
+      stack_->make_origin(lower.dir->layer->device(), dirfd, lower.name.c_str());
+  if (origin.empty()) return nullptr;
+  auto fd = sys::open_entry(upper()->work->index(), layer::index_name(origin).c_str());
+  if (!fd && fd.error() == Errno(ENOENT)) return nullptr;
+  if (!fd) return fail(fd.error());
+  LAYERFS_TRY_ASSIGN(struct stat st, sys::stat_fd(fd->get()));
+  LAYERFS_TRY_ASSIGN(layer::Marks marks,
+                     layer::read_marks(sys::fd_path(fd->get()), stack_->names()));
+  auto node = std::make_unique<Node>(table_.new_id(), ino, st.st_mode);
+  node->lower = lower;
+  node->lookups = 1;
+  node->detached_fd = std::move(*fd);
+  node->flags = Node::kUpper | Node::kIndexed | Node::kDetached;
+  if (marks.metacopy && S_ISREG(st.st_mode)) node->set(Node::kMetacopy);
+  return node;
+}
+
+Result<std::unique_ptr<Node>> Tree::make_upper_node(Node& dir, const Entry& entry, int dirfd,
+                                                    const struct stat& st) {
+  LAYERFS_TRY_ASSIGN(layer::Marks marks,
+                     layer::read_marks(sys::fd_path(dirfd, entry.name.c_str()), stack_->names()));
+  ino_t ino = stack_->map_ino(st.st_dev, st.st_ino);
+  if (marks.has_origin) ino = stack_->origin_ino(marks.origin).value_or(ino);
+  auto node = std::make_unique<Node>(table_.new_id(), ino, st.st_mode);
+  node->set(Node::kUpper);
+  if (node->is_dir()) {
+    node->dir = std::make_unique<Directory>();
+    node->dir->impure = marks.impure;
+  }
+  if (marks.metacopy && S_ISREG(st.st_mode)) node->set(Node::kMetacopy);
+  if (!marks.nlink.empty() && !node->is_dir()) node->set(Node::kIndexed);
+  LAYERFS_TRY(find_lowers(*node, dir, entry, marks));
+  return node;
+}
+
+Result<void> Tree::find_lowers(Node& node, Node& dir, const Entry& entry,
+                               const layer::Marks& marks) {
+  if (node.has(Node::kMetacopy)) {
+    const std::string_view target = marks.redirect.empty() ? entry.name.view() : marks.redirect;
+    LAYERFS_TRY_ASSIGN(node.lower, follow_file(dir.dir->lowers, 0, target));
+    return {};
+  }
+  if (!node.is_dir() || marks.opaque) return {};
+  if (marks.redirect.empty()) {
+    LAYERFS_TRY_ASSIGN(node.dir->lowers, merge(candidates(*dir.dir, entry)));
+  } else {
+    LAYERFS_TRY_ASSIGN(node.dir->lowers, follow_dir(dir.dir->lowers, 0, marks.redirect));
+  }
+  return {};
+}
+
+Result<std::unique_ptr<Node>> Tree::make_lower_node(Node& dir, const Entry& entry,
+                                                    const struct stat& st) {
+  const LowerDirPtr& from = dir.dir->lowers[entry.top];
+  auto node = std::make_unique<Node>(table_.new_id(),
+                                     stack_->map_ino(from->layer->device(), st.st_ino), st.st_mode);
+  if (!node->is_dir()) {
+    node->lower = LowerFile{from, entry.name};
+    return node;
+  }
+  node->dir = std::make_unique<Directory>();
+  LAYERFS_TRY_ASSIGN(node->dir->lowers, merge(candidates(*dir.dir, entry)));
+  return node;
+}
+
+Node& Tree::adopt(std::unique_ptr<Node> node, Node& dir, Entry& entry) {
+  node->name = entry.name;
+  node->parent = &dir;
+  node->lookups = 1;
+  pin(dir);
+  entry.ino = node->ino;
+  entry.node = node.get();
+  return table_.insert(std::move(node));
+}
+
+}  // namespace layerfs::tree

@@ -1,0 +1,34 @@
+// Directories of lower layers. They never change, so they are plain immutable values.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "fs/layer/layer.h"
+#include "fs/tree/name.h"
+
+namespace layerfs::tree {
+
+// One directory of one lower layer, reached by the names that lead to it there (which, after a
+// redirect, are not those of the merged tree). Immutable; shared by whoever needs it.
+struct LowerDir {
+  const layer::Layer* layer = nullptr;     // outlives the tree
+  std::shared_ptr<const LowerDir> parent;  // null for the layer's root
+  Name name;                               // empty for the root
+  std::uint64_t key = 0;                   // names this object in the descriptor cache
+  std::size_t position = 0;                // of the layer in Stack::roots()
+
+  // Relative to the layer's root; empty for the root.
+  std::string path() const;
+};
+
+using LowerDirPtr = std::shared_ptr<const LowerDir>;
+
+// A non-directory of a lower layer.
+struct LowerFile {
+  LowerDirPtr dir;  // null: none
+  Name name;
+};
+
+}  // namespace layerfs::tree

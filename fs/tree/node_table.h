@@ -1,0 +1,49 @@
+// Nodes by their id.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+
+#include <absl/container/flat_hash_map.h>
+
+#include "fs/tree/node.h"
+
+namespace layerfs::tree {
+
+// Owns all nodes. Ids count up and are never reused. Thread-safe.
+class NodeTable {
+ public:
+  NodeId new_id() { return next_.fetch_add(1, std::memory_order_relaxed); }
+
+  // Takes ownership.
+  Node& insert(std::unique_ptr<Node> node);
+
+  // Null for an id that was forgotten or never given. The kernel holds a node while it asks for it,
+  // so the result stays valid for the request.
+  Node* find(NodeId id) const;
+
+  // The node with one more pin if it has no lookups; null otherwise.
+  Node* pin_if_unused(NodeId id);
+
+  // Gives up ownership if `node` has no lookups and no pin but the caller's; null otherwise. The
+  // caller prevents that somebody finds it by name meanwhile.
+  std::unique_ptr<Node> take_if_idle(Node& node);
+
+  std::size_t size() const;
+
+ private:
+  struct alignas(64) Shard {
+    mutable std::shared_mutex mutex;
+    absl::flat_hash_map<NodeId, std::unique_ptr<Node>> nodes;
+  };
+  Shard& shard(NodeId id) { return shards_[id % shards_.size()]; }
+  const Shard& shard(NodeId id) const { return shards_[id % shards_.size()]; }
+
+  std::atomic<NodeId> next_{kRootNode};
+  std::array<Shard, 16> shards_;
+};
+
+}  // namespace layerfs::tree

@@ -1,0 +1,118 @@
+#include <fcntl.h>
+
+#include "fs/sys/file.h"
+#include "fs/tree/tree.h"
+
+namespace layerfs::tree {
+
+Outcome<std::unique_ptr<Tree>> Tree::open(const StackOptions& options) {
+  LAYERFS_TRY_ASSIGN(std::unique_ptr<Stack> stack, Stack::open(options));
+  std::unique_ptr<Tree> tree(new Tree(std::move(stack)));
+  LAYERFS_TRY(tree->make_root());
+  return tree;
+}
+
+Tree::~Tree() = default;
+
+Outcome<void> Tree::make_root() {
+  auto lowers = merge(stack_->roots());
+  if (!lowers) return refuse("the roots of the layers cannot be read", lowers.error());
+  const bool has_upper = upper() != nullptr;
+  const int fd = has_upper ? upper()->root.get() : lowers->front()->layer->root();
+  auto st = sys::stat_fd(fd);
+  if (!st) return refuse("the root of the topmost layer cannot be read", st.error());
+  ino_t ino = stack_->map_ino(st->st_dev, st->st_ino);
+  if (has_upper) {
+    auto marks = layer::read_marks(sys::fd_path(fd), stack_->names());
+    if (!marks) return refuse("the marks of the upperdir cannot be read", marks.error());
+    if (marks->opaque) lowers->clear();
+    if (marks->has_origin) ino = stack_->origin_ino(marks->origin).value_or(ino);
+  }
+  auto root = std::make_unique<Node>(table_.new_id(), ino, S_IFDIR);
+  root->dir = std::make_unique<Directory>();
+  root->dir->lowers = std::move(*lowers);
+  if (has_upper) root->set(Node::kUpper);
+  root->lookups = 1;
+  root_ = &table_.insert(std::move(root));
+  return {};
+}
+
+Node* Tree::node(NodeId id) const {
+  Node* node = table_.find(id);
+  while (node != nullptr && node->has(Node::kSuperseded)) node = node->successor;
+  return node;
+}
+
+void Tree::forget(const ShapeToken& shape, Node& node, std::uint64_t lookups) noexcept {
+  const NodeId id = node.id;
+  if (node.lookups.fetch_sub(lookups) == lookups) drop_if_idle(shape, id);
+}
+
+void Tree::unpin(const ShapeToken& shape, Node& node) noexcept {
+  const NodeId id = node.id;
+  if (node.pins.fetch_sub(1) == 1) drop_if_idle(shape, id);
+}
+
+bool Tree::take_node(Node& node, std::unique_ptr<Node>& taken) {
+  auto take = [&] {
+    taken = table_.take_if_idle(node);
+    return taken != nullptr;
+  };
+  if (node.has(Node::kHardLink)) {
+    hard_links_.erase_if(node, take);
+    return taken != nullptr;
+  }
+  return take();
+}
+
+void Tree::drop_if_idle(const ShapeToken& shape, NodeId id) noexcept {
+  // Dropping a node unpins its parent, which may be the last that held the parent.
+  while (id != kRootNode) {
+    Node* node = table_.pin_if_unused(id);
+    if (node == nullptr) return;
+    std::unique_ptr<Node> taken;
+    Node* parent = node->parent.load();
+    if (parent == nullptr) {
+      take_node(*node, taken);
+    } else {
+      std::unique_lock lock(parent->dir->mutex);
+      if (take_node(*node, taken) && !taken->has(Node::kDetached))
+        if (Entry* entry = parent->dir->find(taken->name.view());
+            entry != nullptr && entry->node == taken.get())
+          entry->node = nullptr;
+    }
+    if (taken == nullptr) {
+      // Used again meanwhile. Whoever stops using it while our pin is there leaves it to us.
+      if (node->pins.fetch_sub(1) != 1) return;
+      continue;
+    }
+    if (taken->is_dir()) dir_fds_.erase(id);
+    if (taken->successor != nullptr) unpin(shape, *taken->successor);
+    if (parent == nullptr) return;
+    id = parent->id;
+    if (parent->pins.fetch_sub(1) != 1) return;
+  }
+}
+
+Node& Tree::supersede(Node& node) {
+  auto shape = enter();
+  Node* parent = node.parent.load();
+  std::unique_lock lock(parent->dir->mutex);
+  if (node.has(Node::kSuperseded) || node.has(Node::kDetached)) return node;
+  auto fresh = std::make_unique<Node>(table_.new_id(), node.ino, node.type);
+  fresh->flags = node.flags.load() & (Node::kUpper | Node::kMetacopy | Node::kIndexed);
+  fresh->lower = node.lower;
+  fresh->name = node.name;
+  fresh->parent = parent;
+  pin(*parent);
+  fresh->pins = 1;  // of its predecessor
+  Node& successor = table_.insert(std::move(fresh));
+  if (node.has(Node::kHardLink)) hard_links_.insert(successor);
+  if (Entry* entry = parent->dir->find(node.name.view()); entry != nullptr && entry->node == &node)
+    entry->node = &successor;
+  node.successor = &successor;
+  node.flags.fetch_or(Node::kSuperseded | Node::kDetached, std::memory_order_acq_rel);
+  return successor;
+}
+
+}  // namespace layerfs::tree

@@ -1,0 +1,25 @@
+// What is kept per node while it is open.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "fs/sys/unique_fd.h"
+
+namespace layerfs::tree {
+
+// A descriptor that reads and writes in flight keep open.
+using DataFd = std::shared_ptr<const sys::UniqueFd>;
+
+// The I/O of one node that is open: all its opens are of one mode, as the kernel demands
+// (fs/fuse/iomode.c). Guarded by op::OpenFiles.
+struct OpenFile {
+  bool passthrough = false;
+  std::uint32_t opens = 0;
+  DataFd data;            // the lower file, or the upper one
+  bool upper = false;     // `data` is of the upper
+  bool writable = false;  // `data` is open for writing
+  int backing = 0;        // of `data`, registered with the kernel if `passthrough`
+};
+
+}  // namespace layerfs::tree

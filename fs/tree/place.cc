@@ -1,0 +1,180 @@
+// From nodes to inodes of layers.
+#include "fs/layer/marks.h"
+#include "fs/sys/file.h"
+#include "fs/sys/xattr.h"
+#include "fs/tree/tree.h"
+
+namespace layerfs::tree {
+
+Result<struct stat> Place::stat() const {
+  return name_.empty() ? sys::stat_fd(fd_) : sys::stat_at(fd_, name_.c_str());
+}
+
+std::string Place::path() const {
+  return name_.empty() ? sys::fd_path(fd_) : sys::fd_path(fd_, name_.c_str());
+}
+
+Result<sys::UniqueFd> Place::open_path() const {
+  return name_.empty() ? sys::duplicate(fd_) : sys::open_entry(fd_, name_.c_str());
+}
+
+Result<sys::UniqueFd> Place::open(int flags) const {
+  if (name_.empty()) return sys::reopen(fd_, flags);
+  return sys::open_beneath(fd_, name_.c_str(), flags | O_NOFOLLOW);
+}
+
+Result<std::string> Place::readlink() const { return sys::readlink_at(fd_, name_.c_str()); }
+
+Result<void> Place::link_to(int dirfd, const char* name) const {
+  return name_.empty() ? sys::link_fd(fd_, dirfd, name)
+                       : sys::link_at(fd_, name_.c_str(), dirfd, name);
+}
+
+Result<std::string> Tree::upper_path(const Node& dir) const {
+  std::vector<const Node*> chain;
+  for (const Node* at = &dir; at != root_; at = at->parent.load()) {
+    // What hangs below a removed directory cannot be reached by names.
+    if (at == nullptr || at->has(Node::kDetached)) return fail(ESTALE);
+    chain.push_back(at);
+  }
+  std::string path;
+  for (auto it = chain.rbegin(); it != chain.rend(); ++it) {
+    if (!path.empty()) path += '/';
+    path += (*it)->name.view();
+  }
+  return path;
+}
+
+Result<FdRef> Tree::upper_dir(const ShapeToken&, Node& dir) {
+  if (FdRef known = dir_fds_.find(dir.id)) return known;
+  if (dir.has(Node::kDetached)) {
+    LAYERFS_TRY_ASSIGN(sys::UniqueFd fd, sys::duplicate(dir.detached_fd.get()));
+    return dir_fds_.insert(dir.id, std::move(fd));
+  }
+  LAYERFS_TRY_ASSIGN(std::string path, upper_path(dir));
+  LAYERFS_TRY_ASSIGN(sys::UniqueFd fd, open_long_path(upper()->root.get(), path));
+  return dir_fds_.insert(dir.id, std::move(fd));
+}
+
+Result<FdRef> Tree::lower_dir(const LowerDirPtr& dir) {
+  if (FdRef known = dir_fds_.find(dir->key)) return known;
+  LAYERFS_TRY_ASSIGN(sys::UniqueFd fd, open_long_path(dir->layer->root(), dir->path()));
+  return dir_fds_.insert(dir->key, std::move(fd));
+}
+
+Result<sys::UniqueFd> Tree::open_long_path(int root, const std::string& path) {
+  // One call takes less than PATH_MAX; a tree may be deeper.
+  constexpr std::size_t kStep = 4000;
+  constexpr int kFlags = O_PATH | O_DIRECTORY;
+  if (path.size() < kStep) return sys::open_beneath(root, path.c_str(), kFlags);
+  sys::UniqueFd at;
+  for (std::size_t begin = 0; begin < path.size();) {
+    std::size_t end = path.size();
+    if (end - begin > kStep) end = path.rfind('/', begin + kStep);
+    LAYERFS_TRY_ASSIGN(
+        sys::UniqueFd next,
+        sys::open_beneath(at ? at.get() : root, path.substr(begin, end - begin).c_str(), kFlags));
+    at = std::move(next);
+    begin = end + 1;
+  }
+  return at;
+}
+
+Result<Place> Tree::place(const ShapeToken& shape, Node& node) {
+  if (node.is_dir()) {
+    if (!node.has(Node::kUpper)) {
+      LAYERFS_TRY_ASSIGN(FdRef fd, lower_dir(node.dir->lowers.front()));
+      return Place(std::move(fd));
+    }
+    LAYERFS_TRY_ASSIGN(FdRef fd, upper_dir(shape, node));
+    return Place(std::move(fd));
+  }
+  if (!node.has(Node::kUpper)) {
+    LAYERFS_TRY_ASSIGN(FdRef fd, lower_dir(node.lower.dir));
+    return Place(std::move(fd), {}, node.lower.name);
+  }
+  if (!node.has(Node::kDetached)) {
+    Node& parent = *node.parent.load();
+    LAYERFS_TRY_ASSIGN(FdRef fd, upper_dir(shape, parent));
+    std::shared_lock lock(parent.dir->mutex);
+    if (!node.has(Node::kDetached)) return Place(std::move(fd), std::move(lock), node.name);
+  }
+  if (!node.detached_fd) return fail(ESTALE);
+  return Place(node.detached_fd.get());
+}
+
+Result<struct stat> Tree::attr(const ShapeToken& shape, Node& node) {
+  LAYERFS_TRY_ASSIGN(Place at, place(shape, node));
+  LAYERFS_TRY_ASSIGN(struct stat st, at.stat());
+  if (node.has(Node::kIndexed)) {
+    LAYERFS_TRY_ASSIGN(int difference, nlink_difference(at.path()));
+    st.st_nlink += static_cast<nlink_t>(difference);
+  }
+  return present(node, st);
+}
+
+Result<int> Tree::nlink_difference(const std::string& path) const {
+  auto value = sys::get_xattr(path, stack_->names().mark(layer::mark::kNlink));
+  if (!value && value.error() == Errno(ENODATA)) return 0;
+  if (!value) return fail(value.error());
+  auto parsed = layer::parse_nlink(*value);
+  return parsed && parsed->of_upper ? parsed->difference : 0;
+}
+
+Result<void> Tree::add_nlink_difference(const std::string& path, int change) {
+  LAYERFS_TRY_ASSIGN(int difference, nlink_difference(path));
+  return sys::set_xattr(path, stack_->names().mark(layer::mark::kNlink),
+                        layer::format_nlink({true, difference + change}));
+}
+
+Result<struct stat> Tree::present(Node& node, struct stat st) {
+  st.st_ino = node.ino;
+  if (node.is_dir()) {
+    // As overlayfs: a merged directory does not count its subdirectories.
+    const std::size_t layers = node.dir->lowers.size() + (node.has(Node::kUpper) ? 1 : 0);
+    if (layers > 1) st.st_nlink = 1;
+    if (node.has(Node::kDetached)) st.st_nlink = 0;
+    return st;
+  }
+  if (node.has(Node::kDetached) && !node.has(Node::kUpper)) st.st_nlink = 0;
+  if (node.has(Node::kMetacopy)) {
+    LAYERFS_TRY_ASSIGN(FdRef fd, lower_dir(node.lower.dir));
+    LAYERFS_TRY_ASSIGN(struct stat data, sys::stat_at(fd->get(), node.lower.name.c_str()));
+    st.st_blocks = data.st_blocks;
+  }
+  return st;
+}
+
+bool Tree::has_upper_data(const Node& node) {
+  return (node.flags.load(std::memory_order_acquire) & (Node::kUpper | Node::kMetacopy)) ==
+         Node::kUpper;
+}
+
+Result<sys::UniqueFd> Tree::open_data(const ShapeToken& shape, Node& node, int flags) {
+  if (!has_upper_data(node)) return open_lower_data(node.lower, flags);
+  LAYERFS_TRY_ASSIGN(Place at, place(shape, node));
+  return at.open(flags);
+}
+
+Result<sys::UniqueFd> Tree::open_lower_data(const LowerFile& from, int flags) {
+  LowerFile file = from;
+  for (;;) {
+    LAYERFS_TRY_ASSIGN(FdRef dir, lower_dir(file.dir));
+    LAYERFS_TRY_ASSIGN(sys::UniqueFd fd,
+                       sys::open_beneath(dir->get(), file.name.c_str(), flags | O_NOFOLLOW));
+    const std::size_t below = file.dir->position + 1;
+    if (below == stack_->roots().size()) return fd;
+    LAYERFS_TRY_ASSIGN(layer::Marks marks,
+                       layer::read_marks(sys::fd_path(fd.get()), stack_->names()));
+    if (!marks.metacopy) return fd;
+    // Without a redirect the data has the same name in the layers below.
+    std::string target = marks.redirect.empty() ? std::string(file.name.view()) : marks.redirect;
+    if (!target.starts_with('/')) {
+      const std::string dir_path = file.dir->path();
+      target = (dir_path.empty() ? "/" : "/" + dir_path + "/") + target;
+    }
+    LAYERFS_TRY_ASSIGN(file, follow_file({}, below, target));
+  }
+}
+
+}  // namespace layerfs::tree

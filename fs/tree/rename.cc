@@ -1,0 +1,285 @@
+// Names move: all preparation is in the work directory and in marks that change nothing yet, then
+// one renameat2 in the upper.
+#include <dirent.h>
+#include <fcntl.h>
+
+#include "fs/layer/marks.h"
+#include "fs/sys/file.h"
+#include "fs/sys/xattr.h"
+#include "fs/tree/tree.h"
+
+namespace layerfs::tree {
+namespace {
+
+// One of the two names of a rename.
+struct End {
+  Node* dir;
+  Name name;
+  Node* node = nullptr;  // what is there, its lookup counted; null: nothing
+  FdRef dirfd;
+  sys::UniqueFd inode;    // of a node in the upper
+  bool in_upper = false;  // the upper has the name
+  bool needs_whiteout = false;
+
+  Entry* entry() const { return dir->dir->find(name.view()); }
+};
+
+bool is_ancestor(const Node* ancestor, const Node* node) {
+  for (; node != nullptr; node = node->parent.load())
+    if (node == ancestor) return true;
+  return false;
+}
+
+}  // namespace
+
+class Rename {
+ public:
+  Rename(Tree& tree, Node& from_dir, std::string_view from, Node& to_dir, std::string_view to,
+         unsigned flags)
+      : tree_(tree),
+        from_{&from_dir, Name(from), {}, {}, {}},
+        to_{&to_dir, Name(to), {}, {}, {}},
+        exchange_((flags & RENAME_EXCHANGE) != 0),
+        no_replace_((flags & RENAME_NOREPLACE) != 0) {}
+
+  // EAGAIN: somebody changed one of the names meanwhile.
+  Result<void> run() {
+    auto status = hold();
+    if (status) status = copy_up();
+    if (status) {
+      ShapeLock::Exclusive shape(tree_.shape_);
+      status = move(shape);
+    }
+    auto shape = tree_.enter();
+    if (left_ != nullptr) tree_.unpin(shape, *left_);
+    if (entered_left_ != nullptr) tree_.unpin(shape, *entered_left_);
+    for (End* end : {&from_, &to_})
+      if (end->node != nullptr) tree_.forget(shape, *end->node, 1);
+    return status;
+  }
+
+ private:
+  Result<void> hold() {
+    auto shape = tree_.enter();
+    LAYERFS_TRY_ASSIGN(Tree::Made source, tree_.hold_child(shape, *from_.dir, from_.name.view()));
+    from_.node = source.node;
+    auto target = tree_.hold_child(shape, *to_.dir, to_.name.view());
+    if (target) to_.node = target->node;
+    if (!target && (target.error() != Errno(ENOENT) || exchange_)) return fail(target.error());
+    if (to_.node != nullptr && no_replace_) return fail(EEXIST);
+    return check_types();
+  }
+
+  Result<void> check_types() {
+    for (const Node* node : {from_.node, exchange_ ? to_.node : nullptr})
+      if (node != nullptr && node->is_dir() && !node->dir->lowers.empty() &&
+          !tree_.stack().options().redirect_dir)
+        return fail(EXDEV);
+    if (to_.node == nullptr || exchange_) return {};
+    if (from_.node->is_dir() && !to_.node->is_dir()) return fail(ENOTDIR);
+    if (!from_.node->is_dir() && to_.node->is_dir()) return fail(EISDIR);
+    return {};
+  }
+
+  Result<void> copy_up() {
+    LAYERFS_TRY(tree_.copy_up(*from_.dir, CopyUpDepth::metadata()));
+    LAYERFS_TRY(tree_.copy_up(*to_.dir, CopyUpDepth::metadata()));
+    LAYERFS_TRY(tree_.copy_up(*from_.node, CopyUpDepth::metadata()));
+    // A lower inode with several names that loses this one: only the index remembers how many left.
+    if (to_.node != nullptr && (exchange_ || to_.node->has(Node::kHardLink)))
+      LAYERFS_TRY(tree_.copy_up(*to_.node, CopyUpDepth::metadata()));
+    return {};
+  }
+
+  Result<void> move(const ShapeLock::Exclusive& lock) {
+    const ShapeToken shape(lock);
+    LAYERFS_TRY(reach(shape, from_));
+    LAYERFS_TRY(reach(shape, to_));
+    const bool to_first = is_ancestor(to_.dir, from_.dir);
+    Node* first = to_first ? to_.dir : from_.dir;
+    Node* second = to_first ? from_.dir : to_.dir;
+    std::unique_lock first_lock(first->dir->mutex);
+    std::unique_lock<std::shared_mutex> second_lock;
+    if (second != first) second_lock = std::unique_lock(second->dir->mutex);
+    LAYERFS_TRY(look(shape, from_));
+    LAYERFS_TRY(look(shape, to_));
+    LAYERFS_TRY(name_in_upper(from_));
+    if (exchange_) return exchange();
+    return replace(shape);
+  }
+
+  Result<void> reach(const ShapeToken& shape, End& end) {
+    LAYERFS_TRY_ASSIGN(end.dirfd, tree_.upper_dir(shape, *end.dir));
+    if (end.node == nullptr || !end.node->has(Node::kUpper)) return {};
+    LAYERFS_TRY_ASSIGN(Place at, tree_.place(shape, *end.node));
+    LAYERFS_TRY_ASSIGN(end.inode, at.open_path());
+    return {};
+  }
+
+  // Checks that the name still is what it was before the locks were taken.
+  Result<void> look(const ShapeToken& shape, End& end) {
+    if (end.dir->has(Node::kDetached)) return fail(ENOENT);
+    LAYERFS_TRY(tree_.load(shape, *end.dir));
+    const Entry* entry = end.entry();
+    const bool there = entry != nullptr && !entry->whiteout;
+    if (there != (end.node != nullptr)) return fail(EAGAIN);
+    if (there && entry->node != nullptr && entry->node != end.node) return fail(EAGAIN);
+    if (entry == nullptr) return {};
+    end.in_upper = entry->top == Entry::kInUpper;
+    end.needs_whiteout = !end.in_upper || entry->lower_below;
+    return {};
+  }
+
+  // Another lower name of an inode that is in the upper already: the name itself has to come too.
+  Result<void> name_in_upper(End& end) {
+    if (end.in_upper) return {};
+    if (!end.inode) return fail(EAGAIN);
+    LAYERFS_TRY(sys::link_fd(end.inode.get(), end.dirfd->get(), end.name.c_str()));
+    if (end.node->has(Node::kIndexed))
+      LAYERFS_TRY(tree_.add_nlink_difference(sys::fd_path(end.inode.get()), -1));
+    Entry* entry = end.entry();
+    entry->top = Entry::kInUpper;
+    entry->lower_below = true;
+    end.in_upper = true;
+    return {};
+  }
+
+  // What keeps an object itself in a new place: a directory from merging with what it finds there
+  // and from losing what it came with, a metacopy from losing its data.
+  Result<void> set_marks(const End& moving, const End& place) {
+    const std::string path = sys::fd_path(moving.inode.get());
+    const layer::XattrNames& names = tree_.stack().names();
+    if (moving.node->is_dir()) {
+      const auto& lowers = moving.node->dir->lowers;
+      if (!lowers.empty())
+        LAYERFS_TRY(
+            sys::set_xattr(path, names.mark(layer::mark::kRedirect), "/" + lowers.front()->path()));
+      else if (place.needs_whiteout)
+        LAYERFS_TRY(sys::set_xattr(path, names.mark(layer::mark::kOpaque), layer::kOpaqueValue));
+    } else {
+      LAYERFS_TRY(tree_.name_lower_data(path, *moving.node));
+    }
+    if (moving.dir == place.dir) return {};
+    return tree_.keep_origin_visible(moving.inode.get(), *place.dir, place.dirfd->get());
+  }
+
+  Result<void> exchange() {
+    LAYERFS_TRY(name_in_upper(to_));
+    LAYERFS_TRY(set_marks(from_, to_));
+    LAYERFS_TRY(set_marks(to_, from_));
+    LAYERFS_TRY(sys::rename_at(from_.dirfd->get(), from_.name.c_str(), to_.dirfd->get(),
+                               to_.name.c_str(), RENAME_EXCHANGE));
+    const bool from_placed = from_.entry()->node != nullptr;
+    const bool to_placed = to_.entry()->node != nullptr;
+    settle(to_, *from_.node, from_placed);
+    settle(from_, *to_.node, to_placed);
+    return {};
+  }
+
+  Result<void> replace(const ShapeToken& shape) {
+    std::unique_lock<std::shared_mutex> target_lock;
+    if (to_.node != nullptr && to_.node->is_dir()) {
+      target_lock = std::unique_lock(to_.node->dir->mutex);
+      LAYERFS_TRY(tree_.load(shape, *to_.node));
+      if (!Tree::shows_nothing(*to_.node->dir)) return fail(ENOTEMPTY);
+      if (to_.in_upper && !to_.node->dir->entries.empty()) LAYERFS_TRY(clear_target());
+    }
+    LAYERFS_TRY(set_marks(from_, to_));
+    Entry* target = to_.entry();
+    if (to_.node != nullptr && !to_.in_upper)
+      LAYERFS_TRY(tree_.count_lower_name_out(shape, *to_.dir, *target));
+    Node* replaced = target == nullptr ? nullptr : target->node;
+    kept_ = tree_.keep_reachable(replaced, to_.dirfd->get(), to_.name.c_str());
+    LAYERFS_TRY(rename_in_upper(target != nullptr && target->whiteout));
+    tree_.detach(replaced, std::move(kept_));
+    finish_replace();
+    return {};
+  }
+
+  Result<void> rename_in_upper(bool onto_whiteout) {
+    const int from = from_.dirfd->get(), to = to_.dirfd->get();
+    // A directory cannot replace a whiteout; they change places, which leaves one behind.
+    if (from_.node->is_dir() && onto_whiteout) {
+      LAYERFS_TRY(sys::rename_at(from, from_.name.c_str(), to, to_.name.c_str(), RENAME_EXCHANGE));
+      if (!from_.needs_whiteout) (void)sys::unlink_at(from, from_.name.c_str());
+      return {};
+    }
+    return sys::rename_at(from, from_.name.c_str(), to, to_.name.c_str(),
+                          from_.needs_whiteout ? RENAME_WHITEOUT : 0);
+  }
+
+  // Puts an empty opaque directory in the place of one that holds whiteouts, so that rename(2) can
+  // replace it.
+  Result<void> clear_target() {
+    WorkName aside(*tree_.upper()->work);
+    LAYERFS_TRY_ASSIGN(struct stat st, sys::stat_fd(to_.inode.get()));
+    LAYERFS_TRY(sys::make_dir(aside.dirfd(), aside.c_str(), 0700));
+    aside.made();
+    LAYERFS_TRY_ASSIGN(sys::UniqueFd fd, sys::open_entry(aside.dirfd(), aside.c_str()));
+    LAYERFS_TRY(sys::set_xattr(sys::fd_path(fd.get()),
+                               tree_.stack().names().mark(layer::mark::kOpaque),
+                               layer::kOpaqueValue));
+    LAYERFS_TRY(sys::chown_fd(fd.get(), st.st_uid, st.st_gid));
+    LAYERFS_TRY(sys::chmod_fd(fd.get(), st.st_mode & 07777));
+    LAYERFS_TRY(sys::rename_at(aside.dirfd(), aside.c_str(), to_.dirfd->get(), to_.name.c_str(),
+                               RENAME_EXCHANGE));
+    to_.node->dir->entries.clear();
+    tree_.dir_fds_.erase(to_.node->id);
+    return {};
+  }
+
+  void finish_replace() {
+    const Entry moved = *from_.entry();
+    if (from_.needs_whiteout)
+      Tree::turn_into_whiteout(*from_.dir->dir, *from_.entry());
+    else
+      from_.dir->dir->erase(*from_.entry());
+    Entry& target = to_.dir->dir->insert(to_.name.view());
+    target.top = Entry::kInUpper;
+    target.whiteout = false;
+    target.lower_below = to_.needs_whiteout;
+    target.node = nullptr;
+    settle(to_, *from_.node, moved.node != nullptr);
+  }
+
+  // Makes the entry at `end` the name of `node`, and its place if the name that moved was it.
+  void settle(End& end, Node& node, bool placed) {
+    Directory& dir = *end.dir->dir;
+    Entry* entry = end.entry();
+    dir.merged.erase(dir.key_of(*entry));
+    entry->type = static_cast<unsigned char>(IFTODT(node.type));
+    entry->ino = node.ino;
+    entry->node = placed ? &node : nullptr;
+    if (!placed) return;
+    Node* old = node.parent.load();
+    node.name = entry->name;
+    if (old == end.dir) return;
+    tree_.pin(*end.dir);
+    node.parent = end.dir;
+    // Unpinned after the locks are given back, for it may be dropped then.
+    (left_ == nullptr ? left_ : entered_left_) = old;
+  }
+
+  Tree& tree_;
+  End from_;
+  End to_;
+  const bool exchange_;
+  const bool no_replace_;
+  sys::UniqueFd kept_;
+  Node* left_ = nullptr;          // parents that a node moved away from, still pinned
+  Node* entered_left_ = nullptr;  // the same of the other node of an exchange
+};
+
+Result<void> Tree::rename(Node& from_dir, std::string_view from, Node& to_dir, std::string_view to,
+                          unsigned flags) {
+  if ((flags & ~unsigned{RENAME_NOREPLACE | RENAME_EXCHANGE}) != 0 ||
+      flags == (RENAME_NOREPLACE | RENAME_EXCHANGE))
+    return fail(EINVAL);
+  for (int tries = 0; tries < 8; ++tries) {
+    auto status = Rename(*this, from_dir, from, to_dir, to, flags).run();
+    if (status || status.error() != Errno(EAGAIN)) return status;
+  }
+  return fail(EBUSY);
+}
+
+}  // namespace layerfs::tree

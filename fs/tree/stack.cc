@@ -1,0 +1,143 @@
+#include "fs/tree/stack.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+
+#include "fs/layer/origin.h"
+#include "fs/sys/file.h"
+#include "fs/sys/xattr.h"
+
+namespace layerfs::tree {
+namespace {
+
+// overlayfs's xino keeps the file system's position above this bit; inode numbers of real file
+// systems end below it.
+constexpr int kFileSystemShift = 56;
+
+// Directories of the stack get cache keys from the other end than nodes (NodeTable::new_id).
+std::uint64_t root_key(std::size_t position) { return ~std::uint64_t{position}; }
+
+Outcome<void> check_xattrs(int dirfd, const std::string& path, const layer::XattrNames& names) {
+  const std::string probe = names.mark("layerfs");
+  const std::string at = sys::fd_path(dirfd);
+  if (auto set = sys::set_xattr(at, probe, layer::kYes); !set) {
+    if (set.error() == Errno(EROFS))
+      return refuse("upperdir '" + path + "' is on a read-only file system", EROFS);
+    return refuse(
+        "upperdir '" + path + "' is on a file system that cannot hold " + probe +
+            " attributes, which whiteouts and opaque directories need" +
+            (names.mark("").starts_with("trusted.") ? "; without root use the option userxattr"
+                                                    : ""),
+        set.error());
+  }
+  // The probe was set a moment ago; that it cannot be removed would show in the next line's user.
+  (void)sys::remove_xattr(at, probe);
+  return {};
+}
+
+bool is_beneath(const std::string& inner, const std::string& outer) {
+  return inner == outer ||
+         (inner.starts_with(outer) && (outer.ends_with('/') || inner[outer.size()] == '/'));
+}
+
+std::string real_path(int fd) {
+  auto path = sys::readlink_at(AT_FDCWD, sys::fd_path(fd).c_str());
+  return path ? *path : std::string();
+}
+
+}  // namespace
+
+Outcome<std::unique_ptr<Stack>> Stack::open(const StackOptions& options) {
+  if (options.lowerdirs.empty() && options.upperdir.empty())
+    return refuse("there is nothing to mount: give lowerdir=, upperdir= or both");
+  if (options.upperdir.empty() != options.workdir.empty())
+    return refuse(options.workdir.empty() ? "upperdir needs a workdir on the same file system"
+                                          : "workdir is of use with an upperdir only");
+  std::unique_ptr<Stack> stack(new Stack(options));
+  if (!options.upperdir.empty()) LAYERFS_TRY(stack->open_upper());
+  LAYERFS_TRY(stack->open_lowers());
+  return stack;
+}
+
+Outcome<void> Stack::open_lowers() {
+  for (const std::string& path : options_.lowerdirs) {
+    LAYERFS_TRY_ASSIGN(std::unique_ptr<layer::Layer> layer, layer::Layer::open(path));
+    add_file_system(layer->device(), layer->root());
+    auto root = std::make_shared<LowerDir>();
+    root->layer = layer.get();
+    root->key = root_key(layers_.size());
+    root->position = layers_.size();
+    roots_.push_back(std::move(root));
+    layers_.push_back(std::move(layer));
+  }
+  return {};
+}
+
+Outcome<void> Stack::open_upper() {
+  const std::string& path = options_.upperdir;
+  auto root = sys::open_path(path.c_str(), O_PATH | O_DIRECTORY);
+  if (!root) return refuse("upperdir '" + path + "' cannot be opened as a directory", root.error());
+  auto st = sys::stat_fd(root->get());
+  if (!st) return refuse("upperdir '" + path + "' cannot be read", st.error());
+  auto work_root = sys::open_path(options_.workdir.c_str(), O_RDONLY | O_DIRECTORY);
+  if (!work_root)
+    return refuse("workdir '" + options_.workdir + "' cannot be opened as a directory",
+                  work_root.error());
+  auto work_st = sys::stat_fd(work_root->get());
+  if (!work_st || work_st->st_dev != st->st_dev)
+    return refuse("workdir '" + options_.workdir + "' and upperdir '" + path +
+                      "' must be on the same file system",
+                  EXDEV);
+  const std::string upper_path = real_path(root->get()), work_path = real_path(work_root->get());
+  if (is_beneath(upper_path, work_path) || is_beneath(work_path, upper_path))
+    return refuse("workdir '" + options_.workdir + "' and upperdir '" + path +
+                      "' must be two separate directories",
+                  EINVAL);
+  LAYERFS_TRY(check_xattrs(root->get(), path, names_));
+  LAYERFS_TRY_ASSIGN(auto work, WorkDir::open(std::move(*work_root), options_.workdir,
+                                              options_.volatile_upper, options_.index));
+  add_file_system(st->st_dev, root->get());
+  upper_ = Upper{std::move(*root), st->st_dev, std::move(work)};
+  return {};
+}
+
+void Stack::add_file_system(dev_t device, int dirfd) {
+  if (file_system(device) != nullptr) return;
+  auto readable = sys::open_beneath(dirfd, "", O_RDONLY | O_DIRECTORY);
+  file_systems_.push_back({device, readable ? sys::filesystem_uuid(readable->get()) : sys::Uuid{}});
+}
+
+const Stack::FileSystem* Stack::file_system(dev_t device) const {
+  auto it = std::find_if(file_systems_.begin(), file_systems_.end(),
+                         [&](const FileSystem& fs) { return fs.device == device; });
+  return it == file_systems_.end() ? nullptr : &*it;
+}
+
+ino_t Stack::map_ino(dev_t device, ino_t ino) const {
+  const FileSystem* fs = file_system(device);
+  if (fs == nullptr) return ino;
+  const auto position = static_cast<ino_t>(fs - file_systems_.data());
+  return (position << kFileSystemShift) | ino;
+}
+
+std::optional<ino_t> Stack::origin_ino(const std::string& value) const {
+  auto origin = layer::parse_origin(value);
+  if (!origin) return std::nullopt;
+  auto fs = std::find_if(file_systems_.begin(), file_systems_.end(),
+                         [&](const FileSystem& f) { return f.uuid == origin->uuid; });
+  if (fs == file_systems_.end()) return std::nullopt;
+  auto ino = layer::inode_number(origin->handle);
+  if (!ino) return std::nullopt;
+  return map_ino(fs->device, *ino);
+}
+
+std::string Stack::make_origin(dev_t device, int dirfd, const char* name) const {
+  const FileSystem* fs = file_system(device);
+  if (fs == nullptr) return {};
+  auto origin = layer::origin_of(dirfd, name, fs->uuid);
+  if (!origin) return {};
+  return layer::format_origin(*origin).value_or(std::string());
+}
+
+}  // namespace layerfs::tree

@@ -1,0 +1,83 @@
+// The layers that a union is made of.
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "fs/layer/layer.h"
+#include "fs/layer/xattr_names.h"
+#include "fs/sys/failure.h"
+#include "fs/sys/file_handle.h"
+#include "fs/tree/lower_dir.h"
+#include "fs/tree/work_dir.h"
+
+namespace layerfs::tree {
+
+// What makes a union. Paths are relative to the working directory when it is opened.
+struct StackOptions {
+  std::vector<std::string> lowerdirs;  // topmost first; at least one unless there is an upper
+  std::string upperdir;                // empty: a read-only union
+  std::string workdir;                 // on the same file system as upperdir
+  bool user_xattr = false;             // user.overlay.* instead of trusted.overlay.*
+  bool volatile_upper = false;         // no syncing; the work directory is marked as overlayfs does
+  bool redirect_dir = true;  // rename of lower directories by overlay.redirect, else EXDEV
+  bool metacopy = true;      // changes of metadata copy no data
+  bool index = true;         // lower hard links stay one file after copy-up
+};
+
+// The upper directory and its work directory, taken: no other daemon uses them meanwhile.
+struct Upper {
+  sys::UniqueFd root;  // O_PATH
+  dev_t device = 0;
+  std::unique_ptr<WorkDir> work;
+};
+
+// All layers of a union, opened. Immutable; thread-safe.
+class Stack {
+ public:
+  // The Failure names the directory that is missing, no directory, in use, without xattrs, or on
+  // another file system than its peer.
+  static Outcome<std::unique_ptr<Stack>> open(const StackOptions& options);
+
+  const StackOptions& options() const { return options_; }
+  const layer::XattrNames& names() const { return names_; }
+  const Upper* upper() const { return upper_ ? &*upper_ : nullptr; }
+  const std::vector<LowerDirPtr>& roots() const { return roots_; }  // of the lowers, topmost first
+
+  // st_ino on the union of the inode `ino` of a layer on `device`: the same number while all layers
+  // are on one file system, else with the file system's position in the highest byte, as
+  // overlayfs's xino has it.
+  ino_t map_ino(dev_t device, ino_t ino) const;
+
+  // st_ino of what an upper inode was copied from, if the value of its overlay.origin tells.
+  std::optional<ino_t> origin_ino(const std::string& origin) const;
+
+  // The value of overlay.origin for `name` in `dirfd` (or `dirfd` itself, `name` being empty) on
+  // a layer's `device`; empty if the file system has no handles.
+  std::string make_origin(dev_t device, int dirfd, const char* name) const;
+
+ private:
+  struct FileSystem {
+    dev_t device;
+    sys::Uuid uuid;
+  };
+
+  explicit Stack(const StackOptions& options) : options_(options), names_(options.user_xattr) {}
+  Outcome<void> open_lowers();
+  Outcome<void> open_upper();
+  void add_file_system(dev_t device, int dirfd);
+  const FileSystem* file_system(dev_t device) const;
+
+  StackOptions options_;
+  layer::XattrNames names_;
+  std::vector<std::unique_ptr<layer::Layer>> layers_;
+  std::vector<LowerDirPtr> roots_;
+  std::optional<Upper> upper_;
+  std::vector<FileSystem> file_systems_;  // the upper's first
+};
+
+}  // namespace layerfs::tree

@@ -1,0 +1,255 @@
+// The merged tree: names to nodes, nodes to inodes of layers, and all that changes them.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "fs/layer/dir_marks.h"
+#include "fs/sys/result.h"
+#include "fs/tree/dir_fds.h"
+#include "fs/tree/hard_links.h"
+#include "fs/tree/locks.h"
+#include "fs/tree/node.h"
+#include "fs/tree/node_table.h"
+#include "fs/tree/stack.h"
+
+namespace layerfs::tree {
+
+class Merge;
+
+// A node that a lookup found, with its attributes as the union shows them. The lookup is counted.
+struct Found {
+  Node* node = nullptr;
+  struct stat attr = {};
+};
+
+// What the metadata of a node can be reached by, for a few system calls: either a descriptor of
+// the inode, or a directory and a name that stay true while the Place lives (it holds the parent's
+// entries shared). Not for symlinks to be followed: use fd() with AT_EMPTY_PATH or dirfd()/name()
+// with AT_SYMLINK_NOFOLLOW; path() is for calls without either form.
+class Place {
+ public:
+  Place(FdRef fd, std::shared_lock<std::shared_mutex> lock, Name name)
+      : ref_(std::move(fd)), fd_(ref_->get()), lock_(std::move(lock)), name_(std::move(name)) {}
+  explicit Place(FdRef fd) : ref_(std::move(fd)), fd_(ref_->get()) {}
+  explicit Place(int borrowed) : fd_(borrowed) {}
+
+  Result<struct stat> stat() const;
+  std::string path() const;
+  // An O_PATH descriptor of the inode.
+  Result<sys::UniqueFd> open_path() const;
+  // Opens it, not for symlinks.
+  Result<sys::UniqueFd> open(int flags) const;
+  Result<std::string> readlink() const;
+  Result<void> link_to(int dirfd, const char* name) const;
+
+  int dirfd() const { return fd_; }
+  const char* name() const { return name_.c_str(); }  // empty: dirfd() is the inode itself
+
+ private:
+  FdRef ref_;
+  int fd_;
+  std::shared_lock<std::shared_mutex> lock_;
+  Name name_;
+};
+
+// How much of a file a copy-up has to bring to the upper.
+struct CopyUpDepth {
+  bool data = false;     // else attributes suffice (metacopy, if the mount has it)
+  off_t limit = kWhole;  // of the data, where the rest is about to be truncated away
+  static constexpr off_t kWhole = INT64_MAX;
+  static constexpr CopyUpDepth metadata();
+  static constexpr CopyUpDepth whole();
+};
+constexpr CopyUpDepth CopyUpDepth::metadata() { return {}; }
+constexpr CopyUpDepth CopyUpDepth::whole() { return {true, kWhole}; }
+
+// What a new object shall be.
+struct NewObject {
+  mode_t mode = 0;  // with its type
+  dev_t rdev = 0;
+  std::string target;  // of a symlink
+  uid_t uid = 0;
+  gid_t gid = 0;
+  mode_t umask = 0;
+};
+
+// One entry of a listing.
+struct Listing {
+  std::string_view name;
+  ino_t ino;
+  unsigned char type;
+  std::uint64_t cookie;
+};
+
+// Thread-safe. Functions that take a ShapeToken are called under it; the others take it themselves
+// and must be called without. Locks: fs/tree/locks.h.
+class Tree {
+ public:
+  static Outcome<std::unique_ptr<Tree>> open(const StackOptions& options);
+  ~Tree();
+
+  const Stack& stack() const { return *stack_; }
+  const Upper* upper() const { return stack_->upper(); }
+  ShapeLock::Shared enter() { return ShapeLock::Shared(shape_); }
+
+  // --- nodes (nodes.cc) ---
+  // The node of an id, or its successor; null for an unknown id.
+  Node* node(NodeId id) const;
+  // The node of an id, even if superseded.
+  Node* exact_node(NodeId id) const { return table_.find(id); }
+  void forget(const ShapeToken& shape, Node& node, std::uint64_t lookups) noexcept;
+  void pin(Node& node) noexcept { node.pins.fetch_add(1, std::memory_order_relaxed); }
+  void unpin(const ShapeToken& shape, Node& node) noexcept;
+  std::size_t node_count() const { return table_.size(); }
+  // Makes a new node take the place of `node`, which has to serve its open descriptors as it is.
+  // `node` itself if it has lost its name, so that nobody can be led to another.
+  Node& supersede(Node& node);
+
+  // --- lookup (lookup.cc) ---
+  // ENOENT for a name that is not there.
+  Result<Found> child(const ShapeToken& shape, Node& dir, std::string_view name);
+
+  // --- places (place.cc) ---
+  Result<Place> place(const ShapeToken& shape, Node& node);
+  Result<struct stat> attr(const ShapeToken& shape, Node& node);
+  // The upper directory of `dir`, which has one.
+  Result<FdRef> upper_dir(const ShapeToken& shape, Node& dir);
+  Result<FdRef> lower_dir(const LowerDirPtr& dir);
+  // The file that holds the data now: of the upper, or read-only of a lower.
+  Result<sys::UniqueFd> open_data(const ShapeToken& shape, Node& node, int flags);
+  // Whether the data is in the upper.
+  static bool has_upper_data(const Node& node);
+
+  // --- listings (listing.cc) ---
+  // Entries with keys above `cookie` until `sink` says false.
+  Result<void> list(const ShapeToken& shape, Node& dir, std::uint64_t cookie,
+                    const std::function<bool(const Listing&)>& sink);
+
+  // --- copy-up (copy_up.cc) ---
+  // Brings the node, and before it each ancestor, to the upper. EROFS without an upper.
+  Result<void> copy_up(Node& node, CopyUpDepth depth);
+
+  // --- changes (create.cc, link.cc, remove.cc, rename.cc); directories are copied up by them ---
+  // EEXIST if the name is there.
+  Result<Found> create(Node& dir, std::string_view name, const NewObject& object,
+                       sys::UniqueFd* opened = nullptr);
+  // O_TMPFILE; `opened` is open O_RDWR.
+  Result<Found> create_unnamed(Node& dir, const NewObject& object, sys::UniqueFd& opened);
+  Result<Found> link(Node& node, Node& dir, std::string_view name);
+  Result<void> unlink(Node& dir, std::string_view name);
+  Result<void> rmdir(Node& dir, std::string_view name);
+  Result<void> rename(Node& from_dir, std::string_view from, Node& to_dir, std::string_view to,
+                      unsigned flags);
+
+ private:
+  friend class CopyUp;
+  friend class Creation;
+  friend class Link;
+  friend class Rename;
+
+  explicit Tree(std::unique_ptr<Stack> stack) : stack_(std::move(stack)) {}
+  Outcome<void> make_root();
+
+  // nodes.cc
+  void drop_if_idle(const ShapeToken& shape, NodeId id) noexcept;
+  bool take_node(Node& node, std::unique_ptr<Node>& taken);
+
+  // lookup.cc: all but known_child under the directory's exclusive mutex.
+  // The node of a name if it is known, its lookup counted; null if it has to be made.
+  Result<Node*> known_child(Node& dir, std::string_view name);
+  // A node whose place is `entry`, with its attributes; or the one of another link to the same
+  // inode, whose attributes have to be asked for without the mutex.
+  struct Made {
+    Node* node;
+    std::optional<struct stat> attr;
+  };
+  Result<Made> make_node(const ShapeToken& shape, Node& dir, Entry& entry);
+  // The node that another lower link, whose inode was copied up by way of a first one, leads to;
+  // null if the inode was not.
+  Result<std::unique_ptr<Node>> make_indexed_node(const LowerFile& lower, int dirfd, ino_t ino);
+  // Counts a lookup, without attributes.
+  Result<Made> hold_child(const ShapeToken& shape, Node& dir, std::string_view name);
+  Result<std::unique_ptr<Node>> make_upper_node(Node& dir, const Entry& entry, int dirfd,
+                                                const struct stat& st);
+  Result<std::unique_ptr<Node>> make_lower_node(Node& dir, const Entry& entry,
+                                                const struct stat& st);
+  Result<void> find_lowers(Node& node, Node& dir, const Entry& entry, const layer::Marks& marks);
+  // Gives `node` to the table, with its place and one lookup.
+  Node& adopt(std::unique_ptr<Node> node, Node& dir, Entry& entry);
+
+  // merge.cc
+  Result<void> ensure_loaded(const ShapeToken& shape, Node& dir);
+  Result<void> load(const ShapeToken& shape, Node& dir);  // under its exclusive mutex
+  Result<void> load_upper(const ShapeToken& shape, Node& dir, Merge& merge);
+  Result<void> load_lower(Directory& dir, std::uint16_t position, Merge& merge);
+  // Which of `candidates`, topmost first, show in one merged directory, after opaque marks and
+  // redirects.
+  Result<std::vector<LowerDirPtr>> merge(std::vector<LowerDirPtr> candidates);
+  // The directories called `name` in `chain`, merged; empty if the first hit is no directory.
+  Result<std::vector<LowerDirPtr>> descend(const std::vector<LowerDirPtr>& chain,
+                                           std::string_view name);
+  // What `redirect` leads to, seen from a directory merged from `siblings`, in the layers from
+  // position `first` on.
+  Result<std::vector<LowerDirPtr>> follow_dir(const std::vector<LowerDirPtr>& siblings,
+                                              std::size_t first, std::string_view redirect);
+  // The same for a file; EIO if there is none.
+  Result<LowerFile> follow_file(const std::vector<LowerDirPtr>& siblings, std::size_t first,
+                                std::string_view redirect);
+  LowerDirPtr child_dir(const LowerDirPtr& dir, std::string_view name);
+  // The lower directories that may merge below or in `entry`.
+  std::vector<LowerDirPtr> candidates(const Directory& dir, const Entry& entry);
+
+  // place.cc
+  Result<std::string> upper_path(const Node& dir) const;
+  static Result<sys::UniqueFd> open_long_path(int root, const std::string& path);
+  Result<sys::UniqueFd> open_lower_data(const LowerFile& file, int flags);
+  // `st` of the layer's inode as the union shows it.
+  Result<struct stat> present(Node& node, struct stat st);
+
+  // By how much st_nlink on the union is off from the upper inode's, of a node with kIndexed.
+  Result<int> nlink_difference(const std::string& path) const;
+  Result<void> add_nlink_difference(const std::string& path, int change);
+
+  // remove.cc
+  // A descriptor for `node` (may be null), about to lose the name `name` in `dirfd`; empty if it
+  // needs none.
+  sys::UniqueFd keep_reachable(Node* node, int dirfd, const char* name);
+  // After the name is gone; under the exclusive mutex of the parent.
+  void detach(Node* node, sys::UniqueFd kept) noexcept;
+  // `to_copy_up` is a node that has to be copied up before, its lookup counted; or null.
+  Result<void> prepare_unlink(const ShapeToken& shape, Node& dir, std::string_view name,
+                              Node*& to_copy_up);
+  Result<void> count_lower_name_out(const ShapeToken& shape, Node& dir, const Entry& entry);
+  Result<void> remove_entry(const ShapeToken& shape, Node& dir, Entry& entry, int dirfd);
+  static void turn_into_whiteout(Directory& dir, Entry& entry);
+  Result<void> remove_dir_entry(Node& dir, Entry& entry, int dirfd, Node& child);
+  static bool shows_nothing(const Directory& dir);
+
+  // link.cc
+  // A metacopy that leaves its place says in overlay.redirect where its data is.
+  Result<void> name_lower_data(const std::string& path, const Node& node);
+  // Marks `dir` as holding an entry with an origin, if the inode has one.
+  Result<void> keep_origin_visible(int inode, Node& dir, int dirfd);
+  Result<void> link_into(int inode, int dirfd, const char* name, bool over_whiteout);
+  void enter_link(Node& node, Node& dir, std::string_view name);
+
+  // copy_up.cc
+  Result<void> copy_up_ancestors(Node& node);
+  Result<void> mark_impure(Node& dir, int dirfd);
+
+  std::unique_ptr<Stack> stack_;
+  ShapeLock shape_;
+  NodeTable table_;
+  HardLinks hard_links_;
+  DirFds dir_fds_;
+  std::atomic<std::uint64_t> next_lower_key_{std::uint64_t{1} << 62};
+  Node* root_ = nullptr;
+};
+
+}  // namespace layerfs::tree

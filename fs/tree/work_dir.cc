@@ -1,0 +1,141 @@
+#include "fs/tree/work_dir.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+
+#include <vector>
+
+#include "fs/sys/credentials.h"
+#include "fs/sys/dirent.h"
+#include "fs/sys/file.h"
+
+namespace layerfs::tree {
+namespace {
+
+constexpr const char* kWork = "work";
+constexpr const char* kIndex = "index";
+constexpr const char* kIncompat = "incompat";
+constexpr const char* kVolatile = "volatile";
+
+// A runtime unmounts and mounts again at once, while the first daemon is still closing its files.
+constexpr int kLockTries = 100;
+constexpr timespec kLockPause = {0, 20'000'000};
+
+Result<sys::UniqueFd> make_and_open(int dirfd, const char* name) {
+  auto made = sys::make_dir(dirfd, name, 0700);
+  if (!made && made.error() != Errno(EEXIST)) return fail(made.error());
+  return sys::open_beneath(dirfd, name, O_RDONLY | O_DIRECTORY);
+}
+
+Result<std::vector<std::string>> names_in(int dirfd) {
+  std::vector<std::string> names;
+  LAYERFS_TRY(sys::read_dir(dirfd, [&](const sys::Dirent& entry) -> Result<void> {
+    names.emplace_back(entry.name);
+    return {};
+  }));
+  return names;
+}
+
+Result<void> lock_or_wait(int fd) {
+  for (int tries = 0;; ++tries) {
+    auto locked = sys::lock_exclusive(fd);
+    if (locked || locked.error() != Errno(EWOULDBLOCK) || tries == kLockTries) return locked;
+    ::nanosleep(&kLockPause, nullptr);
+  }
+}
+
+}  // namespace
+
+Result<void> remove_tree(int dirfd, const char* name) {
+  auto removed = sys::unlink_at(dirfd, name);
+  if (removed || (removed.error() != Errno(EISDIR) && removed.error() != Errno(EPERM)))
+    return removed;
+  if (sys::remove_dir(dirfd, name)) return {};
+  LAYERFS_TRY_ASSIGN(sys::UniqueFd inner, sys::open_beneath(dirfd, name, O_RDONLY | O_DIRECTORY));
+  LAYERFS_TRY_ASSIGN(std::vector<std::string> names, names_in(inner.get()));
+  for (const std::string& each : names) LAYERFS_TRY(remove_tree(inner.get(), each.c_str()));
+  return sys::remove_dir(dirfd, name);
+}
+
+Outcome<std::unique_ptr<WorkDir>> WorkDir::open(sys::UniqueFd root, const std::string& path,
+                                                bool is_volatile, bool with_index) {
+  std::unique_ptr<WorkDir> work(new WorkDir);
+  work->root_ = std::move(root);
+  if (auto locked = lock_or_wait(work->root_.get()); !locked) {
+    if (locked.error() == Errno(EWOULDBLOCK))
+      return refuse("workdir '" + path +
+                        "' and its upperdir are in use by another mount; unmount that first "
+                        "(layerfs ps lists the mounts)",
+                    EBUSY);
+    return refuse("workdir '" + path + "' cannot be locked", locked.error());
+  }
+  LAYERFS_TRY(work->prepare(path, is_volatile, with_index));
+  return work;
+}
+
+Outcome<void> WorkDir::prepare(const std::string& path, bool is_volatile, bool with_index) {
+  auto work = make_and_open(root_.get(), kWork);
+  if (!work) return refuse("workdir '" + path + "' cannot be prepared", work.error());
+  work_ = std::move(*work);
+  if (sys::stat_at(work_.get(), kIncompat))
+    return refuse(
+        "upperdir was last mounted with 'volatile', so a crash may have left it "
+        "incomplete; remove '" +
+            path + "/work/incompat' if you know that it is whole",
+        EINVAL);
+  auto names = names_in(work_.get());
+  if (!names) return refuse("workdir '" + path + "' cannot be read", names.error());
+  for (const std::string& name : *names)
+    if (auto removed = remove_tree(work_.get(), name.c_str()); !removed)
+      return refuse("workdir '" + path + "' cannot be cleaned", removed.error());
+  if (is_volatile) {
+    auto incompat = make_and_open(work_.get(), kIncompat);
+    if (!incompat) return refuse("workdir '" + path + "' cannot be marked", incompat.error());
+    auto marked = make_and_open(incompat->get(), kVolatile);
+    if (!marked) return refuse("workdir '" + path + "' cannot be marked", marked.error());
+  }
+  if (with_index) {
+    auto index = make_and_open(root_.get(), kIndex);
+    if (!index) return refuse("workdir '" + path + "' cannot hold an index", index.error());
+    index_ = std::move(*index);
+    auto indexed = names_in(index_.get());
+    index_in_use_ = !indexed || !indexed->empty();
+  }
+  return {};
+}
+
+WorkDir::~WorkDir() {
+  if (!whiteout_.empty()) discard(whiteout_);
+}
+
+std::string WorkDir::new_name() {
+  return "#" + std::to_string(next_.fetch_add(1, std::memory_order_relaxed));
+}
+
+Result<void> WorkDir::link_whiteout(int dirfd, const char* name) {
+  if (whiteout_.empty()) {
+    std::string fresh = new_name();
+    sys::create_as(::geteuid(), ::getegid());
+    LAYERFS_TRY(sys::make_node(work_.get(), fresh.c_str(), S_IFCHR | 0, makedev(0, 0)));
+    whiteout_ = fresh;
+  }
+  return sys::link_at(work_.get(), whiteout_.c_str(), dirfd, name);
+}
+
+Result<void> WorkDir::make_whiteout(int dirfd, const char* name) {
+  std::lock_guard lock(whiteout_mutex_);
+  auto linked = link_whiteout(dirfd, name);
+  // EMLINK: the inode has all the links it can have. ENOENT: somebody cleaned the work directory.
+  if (linked || (linked.error() != Errno(EMLINK) && linked.error() != Errno(ENOENT))) return linked;
+  discard(whiteout_);
+  whiteout_.clear();
+  return link_whiteout(dirfd, name);
+}
+
+void WorkDir::discard(const std::string& name) noexcept {
+  (void)remove_tree(work_.get(), name.c_str());
+}
+
+}  // namespace layerfs::tree

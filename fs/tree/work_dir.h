@@ -1,0 +1,83 @@
+// The work directory: where every change is prepared before one system call puts it in place.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "fs/sys/failure.h"
+#include "fs/sys/result.h"
+#include "fs/sys/unique_fd.h"
+
+namespace layerfs::tree {
+
+// workdir/work and workdir/index of kernel overlayfs. Holds a lock on workdir as long as it lives,
+// so that one daemon at a time uses it. Thread-safe.
+class WorkDir {
+ public:
+  // Takes the lock, waiting a moment for a daemon that is just ending, and removes what a crash
+  // left in work/. Refuses a directory that a volatile mount used: what it holds may be incomplete.
+  static Outcome<std::unique_ptr<WorkDir>> open(sys::UniqueFd root, const std::string& path,
+                                                bool is_volatile, bool with_index);
+  ~WorkDir();
+
+  int fd() const { return work_.get(); }  // of work/
+  // Of index/; -1 without.
+  int index() const { return index_.get(); }
+  // Whether index/ may hold anything.
+  bool index_in_use() const { return index_in_use_.load(std::memory_order_relaxed); }
+  void set_index_in_use() { index_in_use_.store(true, std::memory_order_relaxed); }
+
+  // A name that nothing in work/ has.
+  std::string new_name();
+
+  // Makes `name` in `dirfd`, which must not exist, a whiteout: one more link of one inode.
+  Result<void> make_whiteout(int dirfd, const char* name);
+
+  // Removes `name` of work/ whatever it is, with all below. What cannot be removed stays for the
+  // next mount to remove.
+  void discard(const std::string& name) noexcept;
+
+ private:
+  WorkDir() = default;
+  Outcome<void> prepare(const std::string& path, bool is_volatile, bool with_index);
+  Result<void> link_whiteout(int dirfd, const char* name);
+
+  sys::UniqueFd root_;
+  sys::UniqueFd work_;
+  sys::UniqueFd index_;
+  std::atomic<bool> index_in_use_{false};
+  std::atomic<std::uint64_t> next_{0};
+  std::mutex whiteout_mutex_;
+  std::string whiteout_;  // name in work/ of the whiteout to link; empty: none yet
+};
+
+// A name in work/ that goes away with this object unless it was published or given up.
+class WorkName {
+ public:
+  explicit WorkName(WorkDir& work) : work_(&work), name_(work.new_name()) {}
+  WorkName(const WorkName&) = delete;
+  WorkName& operator=(const WorkName&) = delete;
+  ~WorkName() {
+    if (made_) work_->discard(name_);
+  }
+
+  int dirfd() const { return work_->fd(); }
+  const char* c_str() const { return name_.c_str(); }
+
+  // From now on the name exists; it is discarded at the end unless published before.
+  void made() { made_ = true; }
+  void published() { made_ = false; }
+
+ private:
+  WorkDir* work_;
+  std::string name_;
+  bool made_ = false;
+};
+
+// Removes `name` in `dirfd`, whatever it is, with all below.
+Result<void> remove_tree(int dirfd, const char* name);
+
+}  // namespace layerfs::tree
