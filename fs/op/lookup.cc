@@ -1,5 +1,7 @@
 #include "fs/op/lookup.h"
 
+#include <limits.h>
+
 #include "fs/op/file_system_state.h"
 
 namespace layerfs::op {
@@ -14,6 +16,8 @@ Result<Entry> look_at(FileSystem& fs, const tree::ShapeToken& shape, tree::Node&
 }  // namespace
 
 Result<Entry> lookup(FileSystem& fs, NodeId parent, std::string_view name) {
+  // The layers are not asked about names that are not there, so the limit is not theirs to tell.
+  if (name.size() > NAME_MAX) return fail(ENAMETOOLONG);
   LAYERFS_TRY_ASSIGN(tree::Node * dir, find_dir(fs, parent));
   auto shape = fs.tree->enter();
   if (name == ".") return look_at(fs, shape, *dir);
