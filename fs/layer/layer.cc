@@ -2,12 +2,30 @@
 
 #include <fcntl.h>
 
+#include <spdlog/spdlog.h>
+
 #include "fs/sys/file.h"
 #include "fs/sys/mount.h"
 
 namespace layerfs::layer {
+namespace {
 
-Outcome<std::unique_ptr<Layer>> Layer::open(const std::string& path) {
+std::unique_ptr<Index> open_index(const std::string& path, int root, bool user_xattr) {
+  auto index = Index::open(AT_FDCWD, path.c_str());
+  if (!index) {
+    if (index.error().code != ENOENT) spdlog::warn("{}; it is not used", index.error().sentence);
+    return nullptr;
+  }
+  const auto describes = (*index)->describes(root, user_xattr);
+  if (describes && *describes) return std::move(*index);
+  spdlog::warn("the layer index '{}' is not of the layer as it is now; it is not used", path);
+  return nullptr;
+}
+
+}  // namespace
+
+Outcome<std::unique_ptr<Layer>> Layer::open(const std::string& path, const std::string& index,
+                                            bool user_xattr) {
   auto directory = sys::open_path(path.c_str(), O_PATH | O_DIRECTORY);
   if (!directory)
     return refuse("lowerdir '" + path + "' cannot be opened as a directory", directory.error());
@@ -19,6 +37,7 @@ Outcome<std::unique_ptr<Layer>> Layer::open(const std::string& path) {
   auto st = sys::stat_fd(layer->root_.get());
   if (!st) return refuse("lowerdir '" + path + "' cannot be read", st.error());
   layer->device_ = st->st_dev;
+  if (!index.empty()) layer->index_ = open_index(index, layer->root_.get(), user_xattr);
   return layer;
 }
 

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "fs/layer/index.h"
 #include "fs/sys/failure.h"
 #include "fs/sys/unique_fd.h"
 
@@ -13,18 +14,23 @@ namespace layerfs::layer {
 class Layer {
  public:
   // Opens the directory `path`, where the privilege is there through a private read-only clone of
-  // its mount, so that a mistake of this program is an error and not a changed layer.
-  static Outcome<std::unique_ptr<Layer>> open(const std::string& path);
+  // its mount, so that a mistake of this program is an error and not a changed layer. `index`: the
+  // file that holds the layer's index, or empty. One that is missing, broken or not of this very
+  // directory and kind of marks is not used; all but the first are logged.
+  static Outcome<std::unique_ptr<Layer>> open(const std::string& path, const std::string& index,
+                                              bool user_xattr);
 
   int root() const { return root_.get(); }  // O_PATH; the layer's own
   dev_t device() const { return device_; }
-  const std::string& path() const { return path_; }  // as it was given, for messages
+  const Index* index() const { return index_.get(); }  // null: it has none
+  const std::string& path() const { return path_; }    // as it was given, for messages
 
  private:
   Layer() = default;
   std::string path_;
   sys::UniqueFd root_;
   dev_t device_ = 0;
+  std::unique_ptr<Index> index_;
 };
 
 }  // namespace layerfs::layer

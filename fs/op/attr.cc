@@ -53,8 +53,7 @@ Result<struct stat> setattr(FileSystem& fs, NodeId id, const AttrChange& change)
 Result<std::string> readlink(FileSystem& fs, NodeId id) {
   LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
   auto shape = fs.tree->enter();
-  LAYERFS_TRY_ASSIGN(tree::Place place, fs.tree->place(shape, *node));
-  return place.readlink();
+  return fs.tree->readlink(shape, *node);
 }
 
 Result<struct statvfs> statfs(FileSystem& fs) {

@@ -29,11 +29,13 @@ tree::DataFd share(sys::UniqueFd fd) {
 
 }  // namespace
 
-bool OpenFiles::wants_passthrough(const OpenFile& file) const {
+bool OpenFiles::wants_passthrough(const Node& node, const OpenFile& file) const {
   if (backing_ == nullptr || policy_ == PassthroughPolicy::kNone) return false;
   if (file.upper || policy_ == PassthroughPolicy::kAll) return true;
   if (policy_ == PassthroughPolicy::kUpper) return false;
-  return tree_.upper() == nullptr || is_program(file.data->get());
+  if (tree_.upper() == nullptr) return true;
+  const std::optional<bool> known = tree_.is_program(node);
+  return known ? *known : is_program(file.data->get());
 }
 
 Result<void> OpenFiles::start(Node& node, OpenFile& file, bool write, sys::UniqueFd opened) {
@@ -44,7 +46,7 @@ Result<void> OpenFiles::start(Node& node, OpenFile& file, bool write, sys::Uniqu
     LAYERFS_TRY_ASSIGN(opened, tree_.open_data(shape, node, write ? O_RDWR : O_RDONLY));
   }
   file.data = share(std::move(opened));
-  if (!wants_passthrough(file)) return {};
+  if (!wants_passthrough(node, file)) return {};
   // A file whose kind the kernel cannot back (a stacked file system too deep, say) is served
   // cached.
   if (auto id = backing_->open(file.data->get())) {

@@ -40,7 +40,7 @@ class OpenFiles {
   std::mutex& guard(const tree::Node& node) { return guards_[node.id % guards_.size()].mutex; }
   Result<void> start(tree::Node& node, tree::OpenFile& file, bool write, sys::UniqueFd opened);
   Result<void> refresh(tree::Node& node, tree::OpenFile& file, bool write);
-  bool wants_passthrough(const tree::OpenFile& file) const;
+  bool wants_passthrough(const tree::Node& node, const tree::OpenFile& file) const;
 
   struct alignas(64) Guard {
     std::mutex mutex;

@@ -9,6 +9,7 @@ namespace {
 
 Result<std::string> read_value(FileSystem& fs, tree::Node& node, const std::string& on_disk) {
   auto shape = fs.tree->enter();
+  if (fs.tree->has_no_xattrs(node)) return fail(ENODATA);
   LAYERFS_TRY_ASSIGN(tree::Place place, fs.tree->place(shape, node));
   return sys::get_xattr(place.path(), on_disk);
 }
@@ -38,6 +39,7 @@ Result<std::string> listxattr(FileSystem& fs, const Caller& caller, NodeId id) {
   std::string list;
   {
     auto shape = fs.tree->enter();
+    if (fs.tree->has_no_xattrs(*node)) return list;
     LAYERFS_TRY_ASSIGN(tree::Place place, fs.tree->place(shape, *node));
     LAYERFS_TRY_ASSIGN(list, sys::list_xattr(place.path()));
   }

@@ -42,10 +42,9 @@ Result<Tree::Made> Tree::make_node(const ShapeToken& shape, Node& dir, Entry& en
   FdRef dirfd;
   if (in_upper) {
     LAYERFS_TRY_ASSIGN(dirfd, upper_dir(shape, dir));
-  } else {
-    LAYERFS_TRY_ASSIGN(dirfd, lower_dir(dir.dir->lowers[entry.top]));
   }
-  LAYERFS_TRY_ASSIGN(struct stat st, sys::stat_at(dirfd->get(), entry.name.c_str()));
+  LAYERFS_TRY_ASSIGN(struct stat st, in_upper ? sys::stat_at(dirfd->get(), entry.name.c_str())
+                                              : lower_stat(dir.dir->lowers[entry.top], entry.name));
   LAYERFS_TRY_ASSIGN(std::unique_ptr<Node> node, in_upper
                                                      ? make_upper_node(dir, entry, dirfd->get(), st)
                                                      : make_lower_node(dir, entry, st));
@@ -54,8 +53,7 @@ Result<Tree::Made> Tree::make_node(const ShapeToken& shape, Node& dir, Entry& en
   if (linked) {
     if (Node* known = hard_links_.find_and_count(node->ino)) return Made{known, std::nullopt};
     if (!in_upper) {
-      LAYERFS_TRY_ASSIGN(std::unique_ptr<Node> indexed,
-                         make_indexed_node(node->lower, dirfd->get(), node->ino));
+      LAYERFS_TRY_ASSIGN(std::unique_ptr<Node> indexed, make_indexed_node(node->lower, node->ino));
       if (indexed != nullptr) {
         Node& made = table_.insert(std::move(indexed));
         hard_links_.insert(made);
@@ -71,11 +69,11 @@ Result<Tree::Made> Tree::make_node(const ShapeToken& shape, Node& dir, Entry& en
   return Made{&made, shown};
 }
 
-Result<std::unique_ptr<Node>> Tree::make_indexed_node(const LowerFile& lower, int dirfd,
-                                                      ino_t ino) {
+Result<std::unique_ptr<Node>> Tree::make_indexed_node(const LowerFile& lower, ino_t ino) {
   if (upper() == nullptr || !upper()->work->index_in_use()) return nullptr;
+  LAYERFS_TRY_ASSIGN(FdRef dirfd, lower_dir(lower.dir));
   const std::string origin =
-      stack_->make_origin(lower.dir->layer->device(), dirfd, lower.name.c_str());
+      stack_->make_origin(lower.dir->layer->device(), dirfd->get(), lower.name.c_str());
   if (origin.empty()) return nullptr;
   auto fd = sys::open_entry(upper()->work->index(), layer::index_name(origin).c_str());
   if (!fd && fd.error() == Errno(ENOENT)) return nullptr;

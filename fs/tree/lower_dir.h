@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "fs/layer/index.h"
 #include "fs/layer/layer.h"
 #include "fs/tree/name.h"
 
@@ -18,6 +19,7 @@ struct LowerDir {
   Name name;                               // empty for the root
   std::uint64_t key = 0;                   // names this object in the descriptor cache
   std::size_t position = 0;                // of the layer in Stack::roots()
+  layer::IndexSlot slot = layer::kNoSlot;  // in the layer's index; kNoSlot: it is not there
 
   // Relative to the layer's root; empty for the root.
   std::string path() const;

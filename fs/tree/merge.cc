@@ -130,35 +130,17 @@ Result<void> Tree::load_upper(const ShapeToken& shape, Node& node, Merge& merge)
 
 Result<void> Tree::load_lower(Directory& dir, std::uint16_t position, Merge& merge) {
   const LowerDirPtr& lower = dir.lowers[position];
-  LAYERFS_TRY_ASSIGN(FdRef path_fd, lower_dir(lower));
-  LAYERFS_TRY_ASSIGN(sys::UniqueFd fd,
-                     sys::open_beneath(path_fd->get(), "", O_RDONLY | O_DIRECTORY));
-  LAYERFS_TRY_ASSIGN(layer::Marks marks,
-                     layer::read_marks(sys::fd_path(fd.get()), stack_->names()));
-  const layer::Dialect dialect{.aufs = true, .xattr_whiteouts = marks.xattr_whiteouts};
+  const dev_t device = lower->layer->device();
   std::vector<Name> whiteouts;
-  auto listed = layer::list_entries(
-      fd.get(), dialect, stack_->names(), [&](const layer::Listed& entry) -> Result<void> {
-        if (entry.whiteout)
-          whiteouts.emplace_back(entry.name);
-        else
-          merge.lower(entry, position,
-                      marks.impure ? 0 : stack_->map_ino(lower->layer->device(), entry.ino));
-        return {};
-      });
-  if (!listed) return fail(listed.error());
+  LAYERFS_TRY(list_lower(lower, [&](const layer::Listed& entry) -> Result<void> {
+    if (entry.whiteout)
+      whiteouts.emplace_back(entry.name);
+    else
+      merge.lower(entry, position, entry.ino == 0 ? 0 : stack_->map_ino(device, entry.ino));
+    return {};
+  }));
   for (const Name& name : whiteouts) merge.lower_whiteout(name.view());
   return {};
-}
-
-LowerDirPtr Tree::child_dir(const LowerDirPtr& dir, std::string_view name) {
-  auto child = std::make_shared<LowerDir>();
-  child->layer = dir->layer;
-  child->position = dir->position;
-  child->parent = dir;
-  child->name = Name(name);
-  child->key = next_lower_key_.fetch_add(1, std::memory_order_relaxed);
-  return child;
 }
 
 std::vector<LowerDirPtr> Tree::candidates(const Directory& dir, const Entry& entry) {
@@ -178,10 +160,8 @@ Result<std::vector<LowerDirPtr>> Tree::merge(std::vector<LowerDirPtr> candidates
     chain.push_back(dir);
     const std::size_t below = dir->position + 1;
     if (below == stack_->roots().size()) break;
-    LAYERFS_TRY_ASSIGN(FdRef fd, lower_dir(dir));
-    LAYERFS_TRY_ASSIGN(layer::Marks marks,
-                       layer::read_marks(sys::fd_path(fd->get()), stack_->names()));
-    if (marks.opaque || (i + 1 < candidates.size() && layer::has_aufs_opaque(fd->get()))) break;
+    LAYERFS_TRY_ASSIGN(const layer::Marks marks, lower_marks(dir, i + 1 < candidates.size()));
+    if (marks.opaque) break;
     if (marks.redirect.empty()) continue;
     std::vector<LowerDirPtr> siblings;
     for (auto it = candidates.begin() + static_cast<std::ptrdiff_t>(i) + 1; it != candidates.end();
@@ -197,11 +177,10 @@ Result<std::vector<LowerDirPtr>> Tree::merge(std::vector<LowerDirPtr> candidates
 Result<std::vector<LowerDirPtr>> Tree::descend(const std::vector<LowerDirPtr>& chain,
                                                std::string_view name) {
   std::vector<LowerDirPtr> found;
-  const std::string key(name);
+  const Name key(name);
   for (const LowerDirPtr& dir : chain) {
-    LAYERFS_TRY_ASSIGN(FdRef fd, lower_dir(dir));
-    auto st = sys::stat_at(fd->get(), key.c_str());
-    const bool aufs_whiteout = sys::stat_at(fd->get(), (".wh." + key).c_str()).has_value();
+    auto st = lower_stat(dir, key);
+    LAYERFS_TRY_ASSIGN(const bool aufs_whiteout, lower_hides(dir, key));
     if (st && S_ISDIR(st->st_mode)) found.push_back(child_dir(dir, name));
     if (st && !S_ISDIR(st->st_mode)) break;
     if (!st && st.error() != Errno(ENOENT)) return fail(st.error());
@@ -237,13 +216,12 @@ Result<LowerFile> Tree::follow_file(const std::vector<LowerDirPtr>& siblings, st
     }
     redirect.remove_prefix(slash + 1);
   }
-  const std::string name(redirect);
+  const Name name(redirect);
   for (const LowerDirPtr& dir : chain) {
-    LAYERFS_TRY_ASSIGN(FdRef fd, lower_dir(dir));
-    auto st = sys::stat_at(fd->get(), name.c_str());
+    auto st = lower_stat(dir, name);
     // The data of a metacopy is a regular file or it is lost.
     if (st && !S_ISREG(st->st_mode)) return fail(EIO);
-    if (st) return LowerFile{dir, Name(name)};
+    if (st) return LowerFile{dir, name};
     if (st.error() != Errno(ENOENT)) return fail(st.error());
   }
   return fail(EIO);

@@ -104,6 +104,10 @@ Result<Place> Tree::place(const ShapeToken& shape, Node& node) {
 }
 
 Result<struct stat> Tree::attr(const ShapeToken& shape, Node& node) {
+  if (!node.has(Node::kUpper)) {
+    LAYERFS_TRY_ASSIGN(const std::optional<struct stat> known, indexed_attr(node));
+    if (known) return present(node, *known);
+  }
   LAYERFS_TRY_ASSIGN(Place at, place(shape, node));
   LAYERFS_TRY_ASSIGN(struct stat st, at.stat());
   if (node.has(Node::kIndexed)) {
@@ -138,8 +142,7 @@ Result<struct stat> Tree::present(Node& node, struct stat st) {
   }
   if (node.has(Node::kDetached) && !node.has(Node::kUpper)) st.st_nlink = 0;
   if (node.has(Node::kMetacopy)) {
-    LAYERFS_TRY_ASSIGN(FdRef fd, lower_dir(node.lower.dir));
-    LAYERFS_TRY_ASSIGN(struct stat data, sys::stat_at(fd->get(), node.lower.name.c_str()));
+    LAYERFS_TRY_ASSIGN(struct stat data, lower_stat(node.lower.dir, node.lower.name));
     st.st_blocks = data.st_blocks;
   }
   return st;

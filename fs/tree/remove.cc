@@ -67,10 +67,9 @@ Result<void> Tree::unlink(Node& dir, std::string_view name) {
 Result<void> Tree::count_lower_name_out(const ShapeToken& shape, Node& dir, const Entry& entry) {
   if (entry.top == Entry::kInUpper || !upper()->work->index_in_use()) return {};
   const LowerDirPtr& from = dir.dir->lowers[entry.top];
-  LAYERFS_TRY_ASSIGN(FdRef lower, lower_dir(from));
-  LAYERFS_TRY_ASSIGN(struct stat st, sys::stat_at(lower->get(), entry.name.c_str()));
+  LAYERFS_TRY_ASSIGN(struct stat st, lower_stat(from, entry.name));
   if (S_ISDIR(st.st_mode) || st.st_nlink < 2) return {};
-  LAYERFS_TRY_ASSIGN(auto indexed, make_indexed_node({from, entry.name}, lower->get(), st.st_ino));
+  LAYERFS_TRY_ASSIGN(auto indexed, make_indexed_node({from, entry.name}, st.st_ino));
   if (indexed == nullptr) return {};
   (void)shape;
   return add_nlink_difference(sys::fd_path(indexed->detached_fd.get()), -1);

@@ -62,12 +62,17 @@ Outcome<std::unique_ptr<Stack>> Stack::open(const StackOptions& options) {
 
 Outcome<void> Stack::open_lowers() {
   for (const std::string& path : options_.lowerdirs) {
-    LAYERFS_TRY_ASSIGN(std::unique_ptr<layer::Layer> layer, layer::Layer::open(path));
+    const std::size_t position = layers_.size();
+    const std::string index =
+        position < options_.layer_indexes.size() ? options_.layer_indexes[position] : "";
+    LAYERFS_TRY_ASSIGN(std::unique_ptr<layer::Layer> layer,
+                       layer::Layer::open(path, index, options_.user_xattr));
     add_file_system(layer->device(), layer->root());
     auto root = std::make_shared<LowerDir>();
     root->layer = layer.get();
     root->key = root_key(layers_.size());
     root->position = layers_.size();
+    if (layer->index() != nullptr) root->slot = layer::kIndexRoot;
     roots_.push_back(std::move(root));
     layers_.push_back(std::move(layer));
   }

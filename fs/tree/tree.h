@@ -121,6 +121,12 @@ class Tree {
   // The upper directory of `dir`, which has one.
   Result<FdRef> upper_dir(const ShapeToken& shape, Node& dir);
   Result<FdRef> lower_dir(const LowerDirPtr& dir);
+  // Where a symlink leads.
+  Result<std::string> readlink(const ShapeToken& shape, Node& node);
+  // True if it is known, without asking the layer, that users see no xattrs.
+  bool has_no_xattrs(const Node& node) const;
+  // Whether the data of a lower file is a program or shared library, where an index tells.
+  std::optional<bool> is_program(const Node& node) const;
   // The file that holds the data now: of the upper, or read-only of a lower.
   Result<sys::UniqueFd> open_data(const ShapeToken& shape, Node& node, int flags);
   // Whether the data is in the upper.
@@ -172,7 +178,7 @@ class Tree {
   Result<Made> make_node(const ShapeToken& shape, Node& dir, Entry& entry);
   // The node that another lower link, whose inode was copied up by way of a first one, leads to;
   // null if the inode was not.
-  Result<std::unique_ptr<Node>> make_indexed_node(const LowerFile& lower, int dirfd, ino_t ino);
+  Result<std::unique_ptr<Node>> make_indexed_node(const LowerFile& lower, ino_t ino);
   // Counts a lookup, without attributes.
   Result<Made> hold_child(const ShapeToken& shape, Node& dir, std::string_view name);
   Result<std::unique_ptr<Node>> make_upper_node(Node& dir, const Entry& entry, int dirfd,
@@ -201,9 +207,22 @@ class Tree {
   // The same for a file; EIO if there is none.
   Result<LowerFile> follow_file(const std::vector<LowerDirPtr>& siblings, std::size_t first,
                                 std::string_view redirect);
-  LowerDirPtr child_dir(const LowerDirPtr& dir, std::string_view name);
   // The lower directories that may merge below or in `entry`.
   std::vector<LowerDirPtr> candidates(const Directory& dir, const Entry& entry);
+
+  // lower.cc: questions to lower layers, answered by their indexes where they have one.
+  LowerDirPtr child_dir(const LowerDirPtr& dir, std::string_view name);
+  // st_ino and st_dev are the layer's own. A whiteout is a 0:0 device, but for those of AUFS:
+  Result<struct stat> lower_stat(const LowerDirPtr& dir, const Name& name);
+  // whether `dir` holds the AUFS whiteout of `name`.
+  Result<bool> lower_hides(const LowerDirPtr& dir, const Name& name);
+  // `more_below`: whether it is opaque matters, which AUFS needs a further look for.
+  Result<layer::Marks> lower_marks(const LowerDirPtr& dir, bool more_below);
+  // Entries' ino is the layer's own, or 0 where only the entry's inode can tell.
+  Result<void> list_lower(const LowerDirPtr& dir,
+                          const std::function<Result<void>(const layer::Listed&)>& fn);
+  // Attributes of a node that lies in an indexed lower layer only.
+  Result<std::optional<struct stat>> indexed_attr(const Node& node) const;
 
   // place.cc
   Result<std::string> upper_path(const Node& dir) const;

@@ -1,0 +1,218 @@
+#include "fs/layer/index_writer.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <deque>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+
+#include "fs/layer/dir_marks.h"
+#include "fs/layer/index_builder.h"
+#include "fs/layer/xattr_names.h"
+#include "fs/sys/file.h"
+#include "fs/sys/unique_fd.h"
+#include "fs/sys/xattr.h"
+
+namespace layerfs::layer {
+namespace {
+
+// Paths go to the kernel in pieces below its PATH_MAX.
+constexpr std::size_t kPathPiece = 4000;
+
+// Opens the directory `path` below `root`, however long the path is.
+Result<sys::UniqueFd> open_directory(int root, std::string_view path) {
+  sys::UniqueFd at;
+  for (;;) {
+    std::string_view piece = path;
+    if (piece.size() > kPathPiece) piece = piece.substr(0, piece.rfind('/', kPathPiece));
+    LAYERFS_TRY_ASSIGN(at, sys::open_beneath(at ? at.get() : root, std::string(piece).c_str(),
+                                             O_RDONLY | O_DIRECTORY));
+    path.remove_prefix(std::min(piece.size() + 1, path.size()));
+    if (path.empty()) return at;
+  }
+}
+
+std::uint32_t kind_of_xattr(std::string_view name) {
+  if (name == "security.capability") return index_flag::kCapability;
+  if (name.starts_with("security.")) return index_flag::kSecurity;
+  if (name.starts_with("system.posix_acl_")) return index_flag::kAcl;
+  if (name.starts_with("user.")) return index_flag::kUser;
+  if (name.starts_with("trusted.")) return index_flag::kTrusted;
+  return index_flag::kOther;
+}
+
+Result<bool> is_program(int dirfd, const char* name, const struct stat& st) {
+  if (!S_ISREG(st.st_mode)) return false;
+  if ((st.st_mode & 0111) != 0) return true;
+  char magic[4];
+  if (st.st_size < static_cast<off_t>(sizeof magic)) return false;
+  LAYERFS_TRY_ASSIGN(const sys::UniqueFd fd, sys::open_beneath(dirfd, name, O_RDONLY | O_NOATIME));
+  const ssize_t got = ::pread(fd.get(), magic, sizeof magic, 0);
+  if (got < 0) return fail(Errno::last());
+  return got == sizeof magic && std::memcmp(magic, "\177ELF", sizeof magic) == 0;
+}
+
+// A walk over one layer, into a builder. `path()` tells how far it came.
+class Walk {
+ public:
+  Walk(int tree, bool user_xattr) : tree_(tree), user_xattr_(user_xattr), names_(user_xattr) {}
+
+  Result<IndexBuilder> run() {
+    LAYERFS_TRY_ASSIGN(const struct stat root, sys::stat_fd(tree_));
+    LAYERFS_TRY_ASSIGN(const Described about, describe(tree_, "", root));
+    device_ = root.st_dev;
+    IndexBuilder builder({user_xattr_}, root, about.flags);
+    queue_.push_back({0, {}, about.xattr_whiteouts});
+    while (!queue_.empty()) {
+      Directory directory = std::move(queue_.front());
+      queue_.pop_front();
+      path_ = directory.path;
+      LAYERFS_TRY(read(builder, directory));
+    }
+    return builder;
+  }
+
+  const std::string& path() const { return path_; }
+
+ private:
+  struct Directory {
+    IndexBuilder::Id id;
+    std::string path;  // from the layer's root
+    bool xattr_whiteouts;
+  };
+  struct Described {
+    std::uint32_t flags = 0;
+    std::string text;
+    bool xattr_whiteouts = false;
+  };
+
+  Result<void> read(IndexBuilder& builder, const Directory& directory) {
+    LAYERFS_TRY_ASSIGN(const sys::UniqueFd fd, open_directory(tree_, directory.path));
+    const Dialect dialect{.aufs = true, .xattr_whiteouts = directory.xattr_whiteouts};
+    auto opaque = list_entries(fd.get(), dialect, names_, [&](const Listed& listed) {
+      return listed.whiteout ? builder.add_whiteout(directory.id, listed.name)
+                             : add(builder, directory, fd.get(), listed.name);
+    });
+    if (!opaque) return fail(opaque.error());
+    if (*opaque) builder.add_flags(directory.id, index_flag::kOpaque);
+    return {};
+  }
+
+  Result<void> add(IndexBuilder& builder, const Directory& directory, int dirfd, const char* name) {
+    path_ = directory.path.empty() ? name : directory.path + "/" + name;
+    LAYERFS_TRY_ASSIGN(const struct stat st, sys::stat_at(dirfd, name));
+    if (st.st_dev != device_) return fail(EXDEV);
+    const bool linked = !S_ISDIR(st.st_mode) && st.st_nlink > 1;
+    if (linked) {
+      const auto known = links_.find(st.st_ino);
+      if (known != links_.end()) return builder.add_entry(directory.id, name, known->second);
+    }
+    LAYERFS_TRY_ASSIGN(const Described about, describe(dirfd, name, st));
+    LAYERFS_TRY_ASSIGN(const auto id, builder.add_inode(st, about.flags, about.text));
+    if (linked) links_.emplace(st.st_ino, id);
+    if (S_ISDIR(st.st_mode)) queue_.push_back({id, path_, about.xattr_whiteouts});
+    return builder.add_entry(directory.id, name, id);
+  }
+
+  // `name` may be empty for `dirfd` itself.
+  Result<Described> describe(int dirfd, const char* name, const struct stat& st) {
+    const std::string at = *name == '\0' ? sys::fd_path(dirfd) : sys::fd_path(dirfd, name);
+    Described about;
+    LAYERFS_TRY_ASSIGN(const std::string xattrs, sys::list_xattr(at));
+    bool marked = false;
+    for (const std::string& xattr : sys::split_xattrs(xattrs)) {
+      if (names_.is_private(xattr)) {
+        marked = true;
+      } else {
+        about.flags |= kind_of_xattr(xattr);
+      }
+    }
+    if (marked) {
+      LAYERFS_TRY_ASSIGN(Marks marks, read_marks(at, names_));
+      const bool dir = S_ISDIR(st.st_mode);
+      if (dir && marks.opaque) about.flags |= index_flag::kOpaque;
+      if (S_ISREG(st.st_mode) && marks.metacopy) about.flags |= index_flag::kMetacopy;
+      if (!marks.redirect.empty() && (dir || S_ISREG(st.st_mode))) {
+        about.flags |= index_flag::kRedirect;
+        about.text = std::move(marks.redirect);
+      }
+      about.xattr_whiteouts = marks.xattr_whiteouts;
+    }
+    if (S_ISLNK(st.st_mode)) {
+      LAYERFS_TRY_ASSIGN(about.text, sys::readlink_at(dirfd, name));
+    }
+    LAYERFS_TRY_ASSIGN(const bool program, is_program(dirfd, name, st));
+    if (program) about.flags |= index_flag::kProgram;
+    return about;
+  }
+
+  const int tree_;
+  const bool user_xattr_;
+  const XattrNames names_;
+  dev_t device_ = 0;
+  std::string path_;
+  std::deque<Directory> queue_;
+  std::unordered_map<ino_t, IndexBuilder::Id> links_;
+};
+
+// A file of a name that nobody else uses, removed unless published.
+class Temporary {
+ public:
+  Temporary(int dirfd, const char* name) : dirfd_(dirfd), name_(name) {
+    temporary_ = std::string(".") + name + "." + std::to_string(::getpid());
+  }
+  Temporary(const Temporary&) = delete;
+  Temporary& operator=(const Temporary&) = delete;
+  ~Temporary() {
+    // One that cannot be removed is overwritten by the next who takes the name.
+    if (fd_) (void)sys::unlink_at(dirfd_, temporary_.c_str());
+  }
+
+  Result<int> create() {
+    (void)sys::unlink_at(dirfd_, temporary_.c_str());
+    LAYERFS_TRY_ASSIGN(
+        fd_, sys::open_beneath(dirfd_, temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL, 0644));
+    return fd_.get();
+  }
+
+  Result<void> publish() {
+    if (::fsync(fd_.get()) != 0) return fail(Errno::last());
+    LAYERFS_TRY(sys::rename_at(dirfd_, temporary_.c_str(), dirfd_, name_.c_str()));
+    fd_.reset();
+    if (::fsync(dirfd_) != 0) return fail(Errno::last());
+    return {};
+  }
+
+ private:
+  const int dirfd_;
+  const std::string name_;
+  std::string temporary_;
+  sys::UniqueFd fd_;
+};
+
+}  // namespace
+
+Outcome<void> write_index(int tree, int dirfd, const char* name, bool user_xattr) {
+  Walk walk(tree, user_xattr);
+  const auto builder = walk.run();
+  if (!builder) return refuse("'" + walk.path() + "' cannot be indexed", builder.error());
+  Temporary file(dirfd, name);
+  const auto publish = [&]() -> Result<void> {
+    LAYERFS_TRY_ASSIGN(const int fd, file.create());
+    LAYERFS_TRY(builder->write(fd));
+    return file.publish();
+  };
+  if (const auto published = publish(); !published) {
+    return refuse("the layer index '" + std::string(name) + "' cannot be written",
+                  published.error());
+  }
+  return {};
+}
+
+}  // namespace layerfs::layer

@@ -1,0 +1,162 @@
+// Questions to lower layers. A layer's index answers them without a system call on the layer.
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/sysmacros.h>
+
+#include "fs/sys/file.h"
+#include "fs/tree/tree.h"
+
+namespace layerfs::tree {
+namespace {
+
+using layer::IndexedEntry;
+using layer::IndexedInode;
+
+const layer::Index* index_of(const LowerDir& dir) {
+  return dir.slot == layer::kNoSlot ? nullptr : dir.layer->index();
+}
+
+struct stat on_device(struct stat st, dev_t device) {
+  st.st_dev = device;
+  return st;
+}
+
+// As the layer itself would show a whiteout.
+struct stat whiteout_stat(dev_t device) {
+  struct stat st = {};
+  st.st_dev = device;
+  st.st_mode = S_IFCHR;
+  st.st_rdev = makedev(0, 0);
+  return st;
+}
+
+layer::Marks marks_of(const IndexedInode& inode) {
+  layer::Marks marks;
+  marks.opaque = (inode.flags & layer::index_flag::kOpaque) != 0;
+  marks.metacopy = (inode.flags & layer::index_flag::kMetacopy) != 0;
+  if ((inode.flags & layer::index_flag::kRedirect) != 0) marks.redirect = inode.text;
+  return marks;
+}
+
+// The inode of `name`; ENOENT for a whiteout, too.
+Result<IndexedInode> find_inode(const layer::Index& index, const LowerDir& dir,
+                                std::string_view name) {
+  LAYERFS_TRY_ASSIGN(const std::optional<IndexedEntry> entry, index.find(dir.slot, name));
+  if (!entry) return fail(ENOENT);
+  return index.inode(entry->slot);
+}
+
+// The inode of a node that lies in a lower layer only; nothing if that layer has no index.
+Result<std::optional<IndexedInode>> indexed_inode(const Node& node) {
+  const LowerDir& dir = node.is_dir() ? *node.dir->lowers.front() : *node.lower.dir;
+  const layer::Index* index = index_of(dir);
+  if (index == nullptr) return std::nullopt;
+  if (node.is_dir()) return index->inode(dir.slot);
+  return find_inode(*index, dir, node.lower.name.view());
+}
+
+}  // namespace
+
+LowerDirPtr Tree::child_dir(const LowerDirPtr& dir, std::string_view name) {
+  auto child = std::make_shared<LowerDir>();
+  child->layer = dir->layer;
+  child->position = dir->position;
+  child->parent = dir;
+  child->name = Name(name);
+  child->key = next_lower_key_.fetch_add(1, std::memory_order_relaxed);
+  if (const layer::Index* index = index_of(*dir)) {
+    // Where the index fails, the directory is read from the layer itself.
+    const auto entry = index->find(dir->slot, name);
+    if (entry && *entry && (*entry)->type == DT_DIR) child->slot = (*entry)->slot;
+  }
+  return child;
+}
+
+Result<struct stat> Tree::lower_stat(const LowerDirPtr& dir, const Name& name) {
+  const dev_t device = dir->layer->device();
+  if (const layer::Index* index = index_of(*dir)) {
+    LAYERFS_TRY_ASSIGN(const auto entry, index->find(dir->slot, name.view()));
+    if (!entry) return fail(ENOENT);
+    if (entry->whiteout()) return whiteout_stat(device);
+    LAYERFS_TRY_ASSIGN(const IndexedInode inode, index->inode(entry->slot));
+    return on_device(inode.attr, device);
+  }
+  LAYERFS_TRY_ASSIGN(FdRef fd, lower_dir(dir));
+  return sys::stat_at(fd->get(), name.c_str());
+}
+
+Result<bool> Tree::lower_hides(const LowerDirPtr& dir, const Name& name) {
+  if (index_of(*dir) != nullptr) return false;
+  LAYERFS_TRY_ASSIGN(FdRef fd, lower_dir(dir));
+  return sys::stat_at(fd->get(), (".wh." + std::string(name.view())).c_str()).has_value();
+}
+
+Result<layer::Marks> Tree::lower_marks(const LowerDirPtr& dir, bool more_below) {
+  if (const layer::Index* index = index_of(*dir)) {
+    LAYERFS_TRY_ASSIGN(const IndexedInode inode, index->inode(dir->slot));
+    return marks_of(inode);
+  }
+  LAYERFS_TRY_ASSIGN(FdRef fd, lower_dir(dir));
+  LAYERFS_TRY_ASSIGN(layer::Marks marks,
+                     layer::read_marks(sys::fd_path(fd->get()), stack_->names()));
+  marks.opaque = marks.opaque || (more_below && layer::has_aufs_opaque(fd->get()));
+  return marks;
+}
+
+Result<void> Tree::list_lower(const LowerDirPtr& dir,
+                              const std::function<Result<void>(const layer::Listed&)>& fn) {
+  if (const layer::Index* index = index_of(*dir)) {
+    return index->for_each(dir->slot, 0, [&](const IndexedEntry& entry) -> Result<void> {
+      layer::Listed listed{entry.name.data(), entry.type, 0, entry.whiteout()};
+      if (!entry.whiteout()) {
+        LAYERFS_TRY_ASSIGN(const IndexedInode inode, index->inode(entry.slot));
+        listed.ino = inode.attr.st_ino;
+      }
+      return fn(listed);
+    });
+  }
+  LAYERFS_TRY_ASSIGN(FdRef path_fd, lower_dir(dir));
+  LAYERFS_TRY_ASSIGN(sys::UniqueFd fd,
+                     sys::open_beneath(path_fd->get(), "", O_RDONLY | O_DIRECTORY));
+  LAYERFS_TRY_ASSIGN(layer::Marks marks,
+                     layer::read_marks(sys::fd_path(fd.get()), stack_->names()));
+  const layer::Dialect dialect{.aufs = true, .xattr_whiteouts = marks.xattr_whiteouts};
+  auto opaque = layer::list_entries(fd.get(), dialect, stack_->names(), [&](layer::Listed entry) {
+    // What was copied up into an impure directory shows the inode number of its origin.
+    if (marks.impure) entry.ino = 0;
+    return fn(entry);
+  });
+  if (!opaque) return fail(opaque.error());
+  return {};
+}
+
+Result<std::optional<struct stat>> Tree::indexed_attr(const Node& node) const {
+  LAYERFS_TRY_ASSIGN(const auto inode, indexed_inode(node));
+  if (!inode) return std::nullopt;
+  const LowerDirPtr& dir = node.is_dir() ? node.dir->lowers.front() : node.lower.dir;
+  return on_device(inode->attr, dir->layer->device());
+}
+
+Result<std::string> Tree::readlink(const ShapeToken& shape, Node& node) {
+  if (!node.has(Node::kUpper)) {
+    LAYERFS_TRY_ASSIGN(const auto inode, indexed_inode(node));
+    if (inode) return std::string(inode->text);
+  }
+  LAYERFS_TRY_ASSIGN(Place at, place(shape, node));
+  return at.readlink();
+}
+
+bool Tree::has_no_xattrs(const Node& node) const {
+  if (node.has(Node::kUpper)) return false;
+  const auto inode = indexed_inode(node);
+  return inode && *inode && ((*inode)->flags & layer::index_flag::kAnyXattr) == 0;
+}
+
+std::optional<bool> Tree::is_program(const Node& node) const {
+  if (node.has(Node::kUpper)) return std::nullopt;
+  const auto inode = indexed_inode(node);
+  if (!inode || !*inode) return std::nullopt;
+  return ((*inode)->flags & layer::index_flag::kProgram) != 0;
+}
+
+}  // namespace layerfs::tree
