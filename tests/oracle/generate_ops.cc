@@ -12,23 +12,41 @@
 namespace layerfs::oracle {
 
 const OpGenerator::Choice OpGenerator::kChoices[] = {
-    {70, &OpGenerator::open},      {15, &OpGenerator::open_dir},
-    {6, &OpGenerator::temporary},  {8, &OpGenerator::reopen},
-    {40, &OpGenerator::slot_op},   {25, &OpGenerator::read},
-    {40, &OpGenerator::write},     {15, &OpGenerator::resize},
-    {10, &OpGenerator::fallocate}, {10, &OpGenerator::copy_range},
-    {8, &OpGenerator::seek},       {25, &OpGenerator::held_attributes},
-    {6, &OpGenerator::churn},      {25, &OpGenerator::slurp},
-    {40, &OpGenerator::poke},      {15, &OpGenerator::truncate},
-    {35, &OpGenerator::mkdir},     {30, &OpGenerator::rmdir},
-    {45, &OpGenerator::unlink},    {90, &OpGenerator::rename},
-    {30, &OpGenerator::link},      {6, &OpGenerator::link_fd},
-    {15, &OpGenerator::symlink},   {12, &OpGenerator::mknod},
-    {35, &OpGenerator::stat},      {30, &OpGenerator::chmod},
-    {25, &OpGenerator::chown},     {20, &OpGenerator::utimens},
-    {30, &OpGenerator::set_xattr}, {25, &OpGenerator::other_xattr},
-    {12, &OpGenerator::access},    {25, &OpGenerator::look},
-    {25, &OpGenerator::whole},     {0, nullptr},
+    {70, &OpGenerator::open},
+    {15, &OpGenerator::open_dir},
+    {6, &OpGenerator::temporary},
+    {8, &OpGenerator::reopen},
+    {40, &OpGenerator::slot_op},
+    {25, &OpGenerator::read},
+    {40, &OpGenerator::write},
+    {15, &OpGenerator::resize},
+    {10, &OpGenerator::fallocate},
+    {10, &OpGenerator::copy_range},
+    {8, &OpGenerator::seek},
+    {25, &OpGenerator::held_attributes},
+    {6, &OpGenerator::churn},
+    {25, &OpGenerator::slurp},
+    {40, &OpGenerator::poke},
+    {15, &OpGenerator::truncate},
+    {35, &OpGenerator::mkdir},
+    {30, &OpGenerator::rmdir},
+    {45, &OpGenerator::unlink},
+    {90, &OpGenerator::rename},
+    {30, &OpGenerator::link},
+    {6, &OpGenerator::link_fd},
+    {15, &OpGenerator::symlink},
+    {12, &OpGenerator::mknod},
+    {35, &OpGenerator::stat},
+    {30, &OpGenerator::chmod},
+    {25, &OpGenerator::chown},
+    {20, &OpGenerator::utimens},
+    {30, &OpGenerator::set_xattr},
+    {25, &OpGenerator::other_xattr},
+    {12, &OpGenerator::access},
+    {25, &OpGenerator::look},
+    {4, &OpGenerator::rm_tree},
+    {25, &OpGenerator::whole},
+    {0, nullptr},
 };
 
 Op OpGenerator::churn() {
@@ -228,6 +246,13 @@ Op OpGenerator::access() {
 Op OpGenerator::look() {
   Op op = of(rng_.percent(80) ? OpKind::kLs : OpKind::kStatfs);
   op.path = dir();
+  return op;
+}
+
+Op OpGenerator::rm_tree() {
+  Op op = of(OpKind::kRmTree);
+  op.path = model_.any_of(rng_, EntryKind::kDir);
+  model_.erase(op.path);
   return op;
 }
 

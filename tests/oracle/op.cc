@@ -11,15 +11,15 @@ namespace layerfs::oracle {
 namespace {
 
 constexpr std::array kKindNames = {
-    "open",         "reopen",     "close",     "read",      "write",     "mapread",
-    "mapwrite",     "ftruncate",  "fallocate", "copyrange", "seek",      "fsync",
-    "fstat",        "fchmod",     "fchown",    "futimens",  "fsetxattr", "fgetxattr",
-    "fremovexattr", "flistxattr", "list",      "churn",     "slurp",     "poke",
-    "truncate",     "mkdir",      "rmdir",     "unlink",    "rename",    "link",
-    "linkfd",       "symlink",    "readlink",  "mknod",     "stat",      "chmod",
-    "chown",        "lchown",     "utimens",   "setxattr",  "getxattr",  "removexattr",
-    "listxattr",    "access",     "statfs",    "ls",        "tree",      "dropcaches",
-    "remount",      "stackupper",
+    "open",         "reopen",     "close",      "read",      "write",     "mapread",
+    "mapwrite",     "ftruncate",  "fallocate",  "copyrange", "seek",      "fsync",
+    "fstat",        "fchmod",     "fchown",     "futimens",  "fsetxattr", "fgetxattr",
+    "fremovexattr", "flistxattr", "list",       "churn",     "slurp",     "poke",
+    "truncate",     "mkdir",      "rmdir",      "unlink",    "rename",    "link",
+    "linkfd",       "symlink",    "readlink",   "mknod",     "stat",      "chmod",
+    "chown",        "lchown",     "utimens",    "setxattr",  "getxattr",  "removexattr",
+    "listxattr",    "access",     "statfs",     "ls",        "rmtree",    "tree",
+    "dropcaches",   "remount",    "stackupper",
 };
 static_assert(kKindNames.size() == static_cast<size_t>(OpKind::kStackUpper) + 1);
 

@@ -60,6 +60,7 @@ enum class OpKind {
   kAccess,
   kStatfs,
   kLs,          // names and types of directory `path`
+  kRmTree,      // rm -rf `path`
   kTree,        // snapshot of the whole tree
   kDropCaches,  // the mount forgets all dentries and inodes that nobody uses
   kRemount,     // all descriptors closed, unmounted, mounted again

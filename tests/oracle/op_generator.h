@@ -151,6 +151,7 @@ class OpGenerator {
   Op other_xattr();
   Op access();
   Op look();
+  Op rm_tree();
   Op whole();
 
   // Whether an operation succeeds, as far as the model knows.

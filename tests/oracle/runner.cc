@@ -74,6 +74,31 @@ class Churn {
   std::set<std::string> stable_;
 };
 
+// Deletes a tree as rm does: each directory is listed while its names go.
+struct Removal {
+  int removed = 0;
+  int failed = 0;
+
+  void remove(int dir, const std::string& name) {
+    const sys::UniqueFd fd(
+        ::openat(dir, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (fd) remove_content(fd.get());
+    const bool done = ::unlinkat(dir, name.c_str(), fd ? AT_REMOVEDIR : 0) == 0;
+    ++(done ? removed : failed);
+  }
+
+  void remove_content(int fd) {
+    const std::unique_ptr<DIR, int (*)(DIR*)> listing(::fdopendir(::dup(fd)), ::closedir);
+    if (!listing) return;
+    while (const dirent* entry = ::readdir(listing.get())) {
+      const std::string name = entry->d_name;
+      struct stat st = {};
+      const bool phantom = ::fstatat(fd, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0;
+      if (name != "." && name != ".." && !phantom) remove(fd, name);
+    }
+  }
+};
+
 const char* dirent_type(unsigned char type) {
   switch (type) {
     case DT_DIR:
@@ -118,19 +143,19 @@ Runner::Runner(const std::string& root, InodeAliases aliases) : aliases_(std::mo
 
 Runner::Handler Runner::handler(OpKind kind) {
   static constexpr Handler kHandlers[] = {
-      &Runner::open,      &Runner::reopen,      &Runner::close,        &Runner::read,
-      &Runner::write,     &Runner::map_read,    &Runner::map_write,    &Runner::ftruncate,
-      &Runner::fallocate, &Runner::copy_range,  &Runner::seek,         &Runner::fsync,
-      &Runner::fstat,     &Runner::fchmod,      &Runner::fchown,       &Runner::futimens,
-      &Runner::fsetxattr, &Runner::fgetxattr,   &Runner::fremovexattr, &Runner::flistxattr,
-      &Runner::list,      &Runner::churn,       &Runner::slurp,        &Runner::poke,
-      &Runner::truncate,  &Runner::mkdir,       &Runner::rmdir,        &Runner::unlink,
-      &Runner::rename,    &Runner::link,        &Runner::link_fd,      &Runner::symlink,
-      &Runner::readlink,  &Runner::mknod,       &Runner::stat,         &Runner::chmod,
-      &Runner::chown,     &Runner::lchown,      &Runner::utimens,      &Runner::setxattr,
-      &Runner::getxattr,  &Runner::removexattr, &Runner::listxattr,    &Runner::access,
-      &Runner::statfs,    &Runner::ls,          &Runner::tree,         &Runner::drop_caches,
-      &Runner::remount,   &Runner::remount,
+      &Runner::open,        &Runner::reopen,      &Runner::close,        &Runner::read,
+      &Runner::write,       &Runner::map_read,    &Runner::map_write,    &Runner::ftruncate,
+      &Runner::fallocate,   &Runner::copy_range,  &Runner::seek,         &Runner::fsync,
+      &Runner::fstat,       &Runner::fchmod,      &Runner::fchown,       &Runner::futimens,
+      &Runner::fsetxattr,   &Runner::fgetxattr,   &Runner::fremovexattr, &Runner::flistxattr,
+      &Runner::list,        &Runner::churn,       &Runner::slurp,        &Runner::poke,
+      &Runner::truncate,    &Runner::mkdir,       &Runner::rmdir,        &Runner::unlink,
+      &Runner::rename,      &Runner::link,        &Runner::link_fd,      &Runner::symlink,
+      &Runner::readlink,    &Runner::mknod,       &Runner::stat,         &Runner::chmod,
+      &Runner::chown,       &Runner::lchown,      &Runner::utimens,      &Runner::setxattr,
+      &Runner::getxattr,    &Runner::removexattr, &Runner::listxattr,    &Runner::access,
+      &Runner::statfs,      &Runner::ls,          &Runner::rm_tree,      &Runner::tree,
+      &Runner::drop_caches, &Runner::remount,     &Runner::remount,
   };
   static_assert(std::size(kHandlers) == static_cast<size_t>(OpKind::kStackUpper) + 1);
   return kHandlers[static_cast<size_t>(kind)];
@@ -139,6 +164,7 @@ Runner::Handler Runner::handler(OpKind kind) {
 std::string Runner::run(const Op& op) {
   if (::fchdir(op.at >= 0 ? slot(op.at) : root_.get()) != 0) return "at:" + errno_name(errno);
   if (op.kind == OpKind::kUnlink || op.kind == OpKind::kRmdir) forget_alias_of(op.path);
+  if (op.kind == OpKind::kRmTree) aliases_.clear();
   if (op.kind == OpKind::kRename) forget_alias_of(op.path2);
   ::umask(static_cast<mode_t>(op.umask));
   const Actor& actor = actors()[static_cast<size_t>(op.as) % actors().size()];
@@ -231,6 +257,12 @@ std::string Runner::list(const Op& op) {
 std::string Runner::churn(const Op& op) {
   const sys::UniqueFd fd(::open(op.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   return fd ? Churn(fd.get(), op.len).run() : errno_name(errno);
+}
+
+std::string Runner::rm_tree(const Op& op) {
+  Removal removal;
+  removal.remove(AT_FDCWD, op.path);
+  return fmt::format("ok removed={} failed={}", removal.removed, removal.failed);
 }
 
 std::string Runner::tree(const Op&) {

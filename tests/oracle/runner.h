@@ -58,6 +58,7 @@ class Runner {
   std::string churn(const Op& op);
   std::string ls(const Op& op);
   std::string list(const Op& op);
+  std::string rm_tree(const Op& op);
   std::string tree(const Op& op);
   std::string drop_caches(const Op& op);
   std::string remount(const Op& op);

@@ -156,6 +156,7 @@ class Walker {
     if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode))
       fields["rdev"] = fmt::format("{}:{}", major(st.st_rdev), minor(st.st_rdev));
     if (S_ISLNK(st.st_mode)) describe_symlink(fields, name);
+    if (S_ISREG(st.st_mode) && st.st_size > 0) fields["alloc"] = st.st_blocks > 0 ? "some" : "none";
     if (S_ISREG(st.st_mode)) describe_data(fields, name, st.st_size);
     describe_xattrs(fields, name);
   }

@@ -12,19 +12,18 @@
 namespace layerfs::oracle {
 
 // Field name -> value. Fields of a name:
-//   type mode uid gid size rdev target     as lstat and readlink say (no size for directories)
-//   mtime atime                            "now" where later than kNowThreshold; no atime of
-//                                          directories: the kernel's overlayfs updates it whenever
-//                                          it reads one, whatever the mount flags say
-//   nlink                                  not of directories
-//   names, link                            how many names of the tree share the inode; the first
-//   data, holes                            digest of the content; where a large file has data
-//   x:NAME                                 each xattr
-//   dino, dtype                            "differs" where readdir contradicts lstat
-//   phantoms, twice                        listed names that do not exist, or exist twice (dirs)
-//   error:WHAT                             a call that failed
-//   ctime ino                              only with SnapshotScope::kRaw
-//                                          (kImage and kRaw: times exact, no atime)
+//   type mode uid gid size rdev target  as lstat and readlink say (no size for directories)
+//   mtime atime       "now" where later than kNowThreshold; no atime of directories: the kernel's
+//                     overlayfs updates it whenever it reads one, whatever the mount flags say
+//   nlink             not of directories
+//   names, link       how many names of the tree share the inode, and the first of them
+//   data, holes       digest of the content; where a large file has data
+//   alloc             whether a file that is not empty takes space
+//   x:NAME            each xattr
+//   dino, dtype       "differs" where readdir contradicts lstat
+//   phantoms, twice   listed names that do not exist, or exist twice (of directories)
+//   error:WHAT        a call that failed
+//   ctime ino         only with SnapshotScope::kRaw (kImage and kRaw: times exact, no atime)
 using Fields = std::map<std::string, std::string>;
 
 // Path relative to the root -> fields; the root itself is ".".

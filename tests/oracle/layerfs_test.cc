@@ -1,0 +1,38 @@
+// layerfs against kernel overlayfs: fixed seeds, the same on every machine. For other seeds, and to
+// replay the script that a failure prints, see build/tests/oracle/oracle --help.
+#include <gtest/gtest.h>
+
+#include "tests/oracle/lab_fixture.h"
+#include "tests/support/command.h"
+
+namespace layerfs::oracle {
+namespace {
+
+Lab lab() { return make_lab({SubjectKind::kLayerfs, test::layerfs_program()}); }
+
+TEST(OracleLayerfs, Redirects) {
+  expect_no_difference(lab(), 100000, 150, {40, kFullOptions, Encoding::kDevice});
+}
+
+TEST(OracleLayerfs, XattrWhiteouts) {
+  expect_no_difference(lab(), 200000, 40, {40, kFullOptions, Encoding::kXattr});
+}
+
+TEST(OracleLayerfs, AufsWhiteouts) {
+  expect_no_difference(lab(), 300000, 40, {40, kFullOptions, Encoding::kAufs});
+}
+
+TEST(OracleLayerfs, PlainOptions) {
+  expect_no_difference(lab(), 400000, 40, {40, "", Encoding::kDevice});
+}
+
+TEST(OracleLayerfs, UserXattrs) {
+  expect_no_difference(lab(), 500000, 40, {40, "userxattr", Encoding::kDevice});
+}
+
+TEST(OracleLayerfs, LongSequences) {
+  expect_no_difference(lab(), 600000, 8, {400, kFullOptions, Encoding::kDevice});
+}
+
+}  // namespace
+}  // namespace layerfs::oracle
