@@ -1,5 +1,7 @@
 #include "tests/oracle/case_run.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "tests/oracle/compare.h"
@@ -92,7 +94,10 @@ class CaseRun {
       std::string text = fmt::format("operation {}: {}\n", i + 1, to_text(test_.ops[i]));
       for (const Difference& difference : differences) text += "  " + to_text(difference) + '\n';
       std::string stage = "result:" + std::string(kind_name(test_.ops[i].kind));
-      const Difference& first = differences.front();
+      // Where one side failed, its errno says more than the words that it did not return.
+      const auto failed = std::find_if(differences.begin(), differences.end(),
+                                       [](const auto& other) { return other.field == "result"; });
+      const Difference& first = failed == differences.end() ? differences.front() : *failed;
       std::string signature = signature_of(stage, first);
       if (first.field == "result") signature += ":" + first.expected + ":" + first.got;
       add(signature, text);

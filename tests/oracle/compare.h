@@ -33,9 +33,8 @@ std::vector<Difference> compare_trees(const Case& test, const Snapshot& expected
 std::vector<Difference> compare_results(const Case& test, const Op& op, const std::string& expected,
                                         const std::string& got);
 
-// Whether kernel overlayfs, mounted with the case's options, declined an operation for a reason of
-// its own that the subject need not share. The subject is not asked to perform it, since the trees
-// would differ from there on.
+// Whether kernel overlayfs declined an operation for a reason of its own that the subject need not
+// share. The subject is not asked to perform it, since the trees would differ from there on.
 bool yardstick_declines(const Case& test, const Op& op, const std::string& result);
 
 }  // namespace layerfs::oracle

@@ -1,5 +1,7 @@
 #include "tests/oracle/compare.h"
 
+#include <unistd.h>
+
 #include <gtest/gtest.h>
 
 namespace layerfs::oracle {
@@ -48,6 +50,29 @@ TEST(OracleCompare, LinkCountsMayBeTheNumberOfNames) {
   EXPECT_TRUE(differ("nlink", "1", "2"));
 }
 
+TEST(OracleCompare, HolesMayBeKept) {
+  EXPECT_FALSE(differ("holes", "0-204800", "0-4096,200704-204800"));
+  EXPECT_FALSE(differ("holes", "0-204800", "none"));
+  EXPECT_TRUE(differ("holes", "0-4096", "0-204800"));
+  EXPECT_TRUE(differ("holes", "0-4096", "inconsistent"));
+  Op seek;
+  seek.kind = OpKind::kSeek;
+  seek.flags = SEEK_HOLE;
+  EXPECT_TRUE(compare_results(full(), seek, "ok at=204800", "ok at=4096").empty());
+  EXPECT_FALSE(compare_results(full(), seek, "ok at=4096", "ok at=204800").empty());
+  seek.flags = SEEK_DATA;
+  EXPECT_TRUE(compare_results(full(), seek, "ok at=8192", "ok at=200704").empty());
+  EXPECT_TRUE(compare_results(full(), seek, "ok at=8192", "ENXIO").empty());
+  EXPECT_FALSE(compare_results(full(), seek, "ENXIO", "ok at=8192").empty());
+}
+
+TEST(OracleCompare, AFileMayKeepItsTimeWhereTheKernelsCopyUpSetsIt) {
+  Case strict = full();
+  strict.options = "metacopy=off";
+  EXPECT_FALSE(differ("mtime", "now", "5.000000000"));
+  EXPECT_FALSE(compare_trees(strict, tree_with("mtime", "now"), tree_with("mtime", "5.0")).empty());
+}
+
 TEST(OracleCompare, LayersMustNotChangeInAnything) {
   EXPECT_EQ(compare_exactly(tree_with("nlink", "3"), tree_with("nlink", "1")).size(), 1u);
 }
@@ -65,10 +90,12 @@ TEST(OracleCompare, ResultsCompareWordByWord) {
 TEST(OracleCompare, OnlyTheKernelsOwnRefusalsAreDeclined) {
   Op rename;
   rename.kind = OpKind::kRename;
-  Case plain;
-  EXPECT_TRUE(yardstick_declines(plain, rename, "EXDEV"));
+  rename.path = "a";
+  rename.path2 = "b";
   EXPECT_FALSE(yardstick_declines(full(), rename, "EXDEV"));
-  EXPECT_FALSE(yardstick_declines(plain, rename, "ENOTEMPTY"));
+  rename.path = std::string(255, 'n');
+  EXPECT_TRUE(yardstick_declines(full(), rename, "EXDEV"));
+  EXPECT_FALSE(yardstick_declines(full(), rename, "ENOTEMPTY"));
 }
 
 }  // namespace

@@ -10,8 +10,9 @@ namespace {
 
 std::string any_options(Rng& rng) {
   const int64_t draw = rng.below(100);
-  if (draw < 80) return kFullOptions;
-  return draw < 90 ? "" : "userxattr";
+  if (draw < 60) return kFullOptions;
+  if (draw < 80) return kWholeCopyOptions;
+  return draw < 90 ? kPlainOptions : kUserOptions;
 }
 
 Encoding any_encoding(Rng& rng) {
@@ -37,9 +38,15 @@ Case generate_case(uint64_t seed, const GenerateOptions& options) {
   // Without its index the kernel breaks the links of a lower file at its copy-up.
   rules.hard_links = test.options.find("index=on") != std::string::npos;
   if (test.encoding == Encoding::kAufs) rules.longest_whiteout = 251;
+  // The kernel takes xattr whiteouts for files in a directory that it has no reason to merge.
+  rules.idle_whiteouts = test.encoding != Encoding::kXattr;
   Model merged;
   test.layers = generate_layers(rng, rules, merged);
   test.ops = generate_ops(rng, merged, options.ops);
+  if (rules.hard_links) return test;
+  // Nor may an upper, which has links, become a lower layer.
+  for (Op& op : test.ops)
+    if (op.kind == OpKind::kStackUpper) op.kind = OpKind::kRemount;
   return test;
 }
 

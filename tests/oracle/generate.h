@@ -12,6 +12,13 @@ namespace layerfs::oracle {
 
 // The mount options with which kernel overlayfs is the measure.
 inline constexpr const char* kFullOptions = "redirect_dir=on,index=on,metacopy=on,xino=auto";
+// Data is copied with the metadata.
+inline constexpr const char* kWholeCopyOptions = "redirect_dir=on,index=on,metacopy=off,xino=auto";
+// Nothing that an upper of the first kernel overlayfs had not.
+inline constexpr const char* kPlainOptions = "redirect_dir=off,index=off,metacopy=off";
+// Marks in user.*, as for mounts without privilege.
+inline constexpr const char* kUserOptions =
+    "userxattr,redirect_dir=nofollow,index=off,metacopy=off";
 
 struct GenerateOptions {
   int ops = 40;

@@ -41,7 +41,8 @@ class LayerGenerator {
   }
 
   EntryKind any_kind(const std::string& path) {
-    const bool hides = merged_.has(path) ? rng_.percent(35) : rng_.percent(lowest_ ? 2 : 5);
+    const bool hides = merged_.has(path) ? rng_.percent(35)
+                                         : rules_.idle_whiteouts && rng_.percent(lowest_ ? 2 : 5);
     const size_t name_size = path.size() - (path.rfind('/') + 1);
     if (hides && name_size <= rules_.longest_whiteout) return EntryKind::kWhiteout;
     const int64_t draw = rng_.below(100);

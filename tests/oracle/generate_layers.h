@@ -11,6 +11,7 @@ namespace layerfs::oracle {
 
 struct LayerRules {
   bool hard_links = true;
+  bool idle_whiteouts = true;     // also where there is nothing to hide
   size_t longest_whiteout = 255;  // bytes of a name that can still be whited out
 };
 

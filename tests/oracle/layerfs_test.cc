@@ -8,7 +8,9 @@
 namespace layerfs::oracle {
 namespace {
 
-Lab lab() { return make_lab({SubjectKind::kLayerfs, test::layerfs_program()}); }
+Lab lab(const std::string& extra = "passthrough=upper") {
+  return make_lab({SubjectKind::kLayerfs, test::layerfs_program(), extra});
+}
 
 TEST(OracleLayerfs, Redirects) {
   expect_no_difference(lab(), 100000, 150, {40, kFullOptions, Encoding::kDevice});
@@ -22,16 +24,24 @@ TEST(OracleLayerfs, AufsWhiteouts) {
   expect_no_difference(lab(), 300000, 40, {40, kFullOptions, Encoding::kAufs});
 }
 
+TEST(OracleLayerfs, WholeCopies) {
+  expect_no_difference(lab(), 400000, 60, {40, kWholeCopyOptions, Encoding::kDevice});
+}
+
 TEST(OracleLayerfs, PlainOptions) {
-  expect_no_difference(lab(), 400000, 40, {40, "", Encoding::kDevice});
+  expect_no_difference(lab(), 500000, 40, {40, kPlainOptions, Encoding::kDevice});
 }
 
 TEST(OracleLayerfs, UserXattrs) {
-  expect_no_difference(lab(), 500000, 40, {40, "userxattr", Encoding::kDevice});
+  expect_no_difference(lab(), 600000, 40, {40, kUserOptions, Encoding::kDevice});
+}
+
+TEST(OracleLayerfs, NothingPassedThrough) {
+  expect_no_difference(lab("passthrough=none"), 700000, 40, {40, kFullOptions, Encoding::kDevice});
 }
 
 TEST(OracleLayerfs, LongSequences) {
-  expect_no_difference(lab(), 600000, 8, {400, kFullOptions, Encoding::kDevice});
+  expect_no_difference(lab(), 800000, 8, {400, kFullOptions, Encoding::kDevice});
 }
 
 }  // namespace

@@ -25,6 +25,7 @@ struct Arguments {
   std::string subject = "layerfs";
   std::string layerfs = "build/tools/layerfs";
   std::optional<std::string> options;
+  std::optional<std::string> extra;
   std::string filesystem = "ext4";
   std::string replay;
   std::string findings;
@@ -44,6 +45,7 @@ void declare(CLI::App& app, Arguments& arguments) {
       ->capture_default_str();
   app.add_option("--layerfs", arguments.layerfs, "the program")->capture_default_str();
   app.add_option("--options", arguments.options, "mount options; default: drawn for each case");
+  app.add_option("--extra", arguments.extra, "options that only the subject gets");
   app.add_option("--fs", arguments.filesystem, "below the layers: ext4, xfs or btrfs")
       ->capture_default_str();
   app.add_option("--replay", arguments.replay, "run the script in this file and nothing else");
@@ -158,6 +160,7 @@ Outcome<int> run(const Arguments& arguments) {
   lab.scratch = scratch.path();
   lab.keep = arguments.keep && !arguments.replay.empty();
   LAYERFS_TRY_ASSIGN(lab.subject, parse_subject(arguments.subject, arguments.layerfs));
+  if (arguments.extra) lab.subject.extra = *arguments.extra;
   if (arguments.trace) lab.trace = print_results;
   Driver driver(arguments, lab);
   return arguments.replay.empty() ? driver.run() : driver.replay();

@@ -156,8 +156,7 @@ class Walker {
     if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode))
       fields["rdev"] = fmt::format("{}:{}", major(st.st_rdev), minor(st.st_rdev));
     if (S_ISLNK(st.st_mode)) describe_symlink(fields, name);
-    if (S_ISREG(st.st_mode) && st.st_size > 0) fields["alloc"] = st.st_blocks > 0 ? "some" : "none";
-    if (S_ISREG(st.st_mode)) describe_data(fields, name, st.st_size);
+    if (S_ISREG(st.st_mode)) describe_data(fields, name, st);
     describe_xattrs(fields, name);
   }
 
@@ -170,7 +169,7 @@ class Walker {
       fields["target"] = std::string(buffer, static_cast<size_t>(size));
   }
 
-  void describe_data(Fields& fields, const std::string& name, int64_t size) {
+  void describe_data(Fields& fields, const std::string& name, const struct stat& st) {
     const sys::UniqueFd fd(::open(name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
     if (!fd) {
       fields["error:open"] = errno_name(errno);
@@ -186,8 +185,10 @@ class Walker {
     }
     if (got < 0) fields["error:read"] = errno_name(errno);
     fields["data"] = fmt::format("{:016x}", state);
-    if (total != size) fields["error:length"] = std::to_string(total);
-    if (size >= kHolesFrom && (raw_ || !exact_)) fields["holes"] = data_ranges(fd.get(), size);
+    if (total != st.st_size) fields["error:length"] = std::to_string(total);
+    if (exact_ && !raw_) return;
+    if (st.st_size >= kHolesFrom) fields["holes"] = data_ranges(fd.get(), st.st_size);
+    if (st.st_blocks == 0 && ::lseek(fd.get(), 0, SEEK_DATA) >= 0) fields["alloc"] = "none";
   }
 
   void describe_xattrs(Fields& fields, const std::string& name) {

@@ -18,7 +18,7 @@ namespace layerfs::oracle {
 //   nlink             not of directories
 //   names, link       how many names of the tree share the inode, and the first of them
 //   data, holes       digest of the content; where a large file has data
-//   alloc             whether a file that is not empty takes space
+//   alloc             "none" where a file with data claims to take no space
 //   x:NAME            each xattr
 //   dino, dtype       "differs" where readdir contradicts lstat
 //   phantoms, twice   listed names that do not exist, or exist twice (of directories)

@@ -2,6 +2,7 @@
 
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,11 +13,15 @@
 
 #include <fmt/format.h>
 
+#include "tests/oracle/forked.h"
 #include "tests/oracle/process.h"
 
 namespace layerfs::oracle {
 namespace {
 
+// Programs of the lowers not passed through: their open readers would keep the old data at a
+// copy-up, as documented, and differ from the kernel's.
+constexpr const char* kNoStaleReaders = "passthrough=upper";
 constexpr std::chrono::seconds kMountLimit{20};
 constexpr std::chrono::seconds kUnmountLimit{20};
 
@@ -37,6 +42,7 @@ std::string option_string(const Subject& subject, const MountPlan& plan) {
   // fuse-overlayfs does not start with redirect_dir=on and knows none of the others.
   if (!plan.options.empty() && subject.kind != SubjectKind::kFuseOverlayfs)
     all += "," + plan.options;
+  if (!subject.extra.empty()) all += "," + subject.extra;
   return all;
 }
 
@@ -62,9 +68,9 @@ std::string describe_status(int status) {
 }  // namespace
 
 Outcome<Subject> parse_subject(const std::string& name, const std::string& layerfs_program) {
-  if (name == "overlay") return Subject{SubjectKind::kOverlay, ""};
-  if (name == "fuse-overlayfs") return Subject{SubjectKind::kFuseOverlayfs, name};
-  if (name == "layerfs") return Subject{SubjectKind::kLayerfs, layerfs_program};
+  if (name == "overlay") return Subject{SubjectKind::kOverlay, "", ""};
+  if (name == "fuse-overlayfs") return Subject{SubjectKind::kFuseOverlayfs, name, ""};
+  if (name == "layerfs") return Subject{SubjectKind::kLayerfs, layerfs_program, kNoStaleReaders};
   return refuse(fmt::format("no subject {}: overlay, fuse-overlayfs or layerfs", name), EINVAL);
 }
 
@@ -95,9 +101,21 @@ Outcome<void> LiveMount::wait_until_live(const std::string& log) {
     return !device_.empty() || !daemon_death().empty() || daemon_ == 0;
   });
   mounted_ = !device_.empty();
-  if (mounted_) return {};
+  if (mounted_) return answers();
   return refuse(fmt::format("the subject does not mount ({}): {}", daemon_death(), read_text(log)),
                 EIO);
+}
+
+// The mount is in the table before the daemon has agreed with the kernel on the protocol.
+Outcome<void> LiveMount::answers() {
+  const ForkedResult asked = run_forked(
+      [&](int) {
+        struct stat st = {};
+        ::_exit(::stat(target_.c_str(), &st) == 0 ? 0 : 1);
+      },
+      kMountLimit, [&] { abort(); });
+  if (asked.end == ForkedEnd::kDone) return {};
+  return refuse("the mount does not answer: " + asked.detail, EIO);
 }
 
 LiveMount::~LiveMount() {

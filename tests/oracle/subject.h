@@ -16,6 +16,7 @@ enum class SubjectKind { kOverlay, kFuseOverlayfs, kLayerfs };
 struct Subject {
   SubjectKind kind = SubjectKind::kOverlay;
   std::string program;  // of a FUSE file system
+  std::string extra;    // options that only it gets
 };
 
 // "overlay", "fuse-overlayfs", or "layerfs" with the program's path.
@@ -53,6 +54,7 @@ class LiveMount {
  private:
   LiveMount(std::string target, pid_t daemon) : target_(std::move(target)), daemon_(daemon) {}
   Outcome<void> wait_until_live(const std::string& log);
+  Outcome<void> answers();
   Outcome<void> wait_for_daemon();
 
   const std::string target_;
