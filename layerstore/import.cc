@@ -20,6 +20,7 @@
 #include "layerstore/image_source.h"
 #include "layerstore/index_file.h"
 #include "layerstore/layer_dir.h"
+#include "layerstore/layer_index.h"
 #include "layerstore/manifest.h"
 #include "layerstore/media_type.h"
 #include "layerstore/quote.h"
@@ -258,6 +259,7 @@ class Import {
   Outcome<void> publish() {
     // Data before names: one sync for everything that has been written.
     if (::syncfs(store_.fd()) != 0) return refuse("cannot write the store to disk", Errno::last());
+    index_new_layers();
     for (const auto& [digest, path] : documents_) LAYERFS_TRY(move(path, blob_path(digest)));
     for (const StagedLayer& layer : staged_) {
       if (!layer.blob_path.empty()) {
@@ -276,6 +278,15 @@ class Import {
       }
     }
     return {};
+  }
+
+  void index_new_layers() {
+    std::vector<std::string> paths;
+    for (const StagedLayer& layer : staged_) {
+      if (!layer.key.empty()) paths.push_back(layer.layer_path);
+    }
+    const std::vector<std::string> sentences = index_layers(paths, threads());
+    result_.warnings.insert(result_.warnings.end(), sentences.begin(), sentences.end());
   }
 
   // What is there already is the same: another importer was faster.

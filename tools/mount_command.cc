@@ -14,6 +14,7 @@
 
 #include "fs/fuse/passthrough.h"
 #include "fs/fuse/session.h"
+#include "layerstore/layer_index.h"
 #include "layerstore/snapshot.h"
 #include "layerstore/store.h"
 #include "tools/command_line.h"
@@ -43,10 +44,13 @@ struct Leases {
   std::vector<store::Layer> layers;
 };
 
-std::vector<std::string> paths_of(const std::vector<store::Layer>& layers) {
-  std::vector<std::string> paths;
-  for (const store::Layer& layer : layers) paths.push_back(layer.path);
-  return paths;
+void use_layers(const std::vector<store::Layer>& layers, op::StackOptions& stack) {
+  for (const store::Layer& layer : layers) {
+    // A store that cannot be written goes on without.
+    (void)store::ensure_index(layer);
+    stack.lowerdirs.push_back(layer.path);
+    stack.layer_indexes.push_back(layer.index);
+  }
 }
 
 // The snapshot to write to: the named one if it is there, else a new one over the image.
@@ -79,11 +83,11 @@ Outcome<Leases> resolve_image(Mount& mount) {
   if (mount.request.mount.read_only && mount.request.snapshot.empty()) {
     LAYERFS_TRY_ASSIGN(const store::Image image, store.find(mount.image));
     LAYERFS_TRY_ASSIGN(leases.layers, store.layers(image));
-    stack.lowerdirs = paths_of(leases.layers);
+    use_layers(leases.layers, stack);
     return leases;
   }
   LAYERFS_TRY_ASSIGN(store::Snapshot snapshot, take_snapshot(store, mount, leases.snapshot_is_new));
-  stack.lowerdirs = paths_of(snapshot.layers);
+  use_layers(snapshot.layers, stack);
   stack.upperdir = snapshot.upper;
   stack.workdir = snapshot.work;
   mount.request.snapshot = snapshot.name;

@@ -165,7 +165,7 @@ class Walk {
 class Temporary {
  public:
   Temporary(int dirfd, const char* name) : dirfd_(dirfd), name_(name) {
-    temporary_ = std::string(".") + name + "." + std::to_string(::getpid());
+    temporary_ = std::string(".") + name + "." + std::to_string(::gettid());
   }
   Temporary(const Temporary&) = delete;
   Temporary& operator=(const Temporary&) = delete;

@@ -1,0 +1,68 @@
+#include "layerstore/layer_index.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <mutex>
+#include <thread>
+
+#include "fs/layer/index_writer.h"
+#include "fs/sys/unique_fd.h"
+#include "layerstore/layer_dir.h"
+#include "layerstore/tree_writer.h"
+
+namespace layerfs::store {
+namespace {
+
+Outcome<void> write_index_in(int layer_dir) {
+  const sys::UniqueFd tree(
+      ::openat(layer_dir, kLayerTree, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  if (!tree) return refuse("its tree cannot be opened", Errno::last());
+  return layer::write_index(tree.get(), layer_dir, kLayerIndex,
+                            TreeFormat::for_this_process().user_xattr);
+}
+
+Outcome<void> write_index_at(const std::string& layer_path) {
+  const sys::UniqueFd dir(::open(layer_path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!dir) return refuse("it cannot be opened", Errno::last());
+  try {
+    return write_index_in(dir.get());
+  } catch (const std::exception& error) {
+    return refuse(error.what(), ENOMEM);
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> index_layers(const std::vector<std::string>& layer_paths,
+                                      unsigned threads) {
+  std::atomic<std::size_t> next{0};
+  std::mutex mutex;
+  std::vector<std::string> sentences;
+  const auto work = [&] {
+    for (std::size_t i = next++; i < layer_paths.size(); i = next++) {
+      const Outcome<void> written = write_index_at(layer_paths[i]);
+      if (written) continue;
+      const std::lock_guard lock(mutex);
+      sentences.push_back("the layer in '" + layer_paths[i] +
+                          "' has no index: " + written.error().sentence);
+    }
+  };
+  {
+    std::vector<std::jthread> workers;
+    const std::size_t count = std::min<std::size_t>(threads, layer_paths.size());
+    for (std::size_t i = 1; i < count; ++i) workers.emplace_back(work);
+    work();
+  }
+  return sentences;
+}
+
+Outcome<void> ensure_index(const Layer& layer) {
+  if (::faccessat(layer.lease.get(), kLayerIndex, F_OK, AT_SYMLINK_NOFOLLOW) == 0) return {};
+  return write_index_in(layer.lease.get());
+}
+
+}  // namespace layerfs::store

@@ -1,0 +1,21 @@
+// The indexes of unpacked layers (doc/layer-index.md).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "fs/sys/failure.h"
+#include "layerstore/layer.h"
+
+namespace layerfs::store {
+
+// Writes the index of each of the directories (absolute), which hold a layer's tree and are not
+// changed meanwhile, `threads` at a time. What they hold should be on the disk before. A layer
+// works without its index, if slower: the result is a sentence about each that has none.
+std::vector<std::string> index_layers(const std::vector<std::string>& layer_paths,
+                                      unsigned threads);
+
+// Writes the index of a leased layer that has none; nothing if there is one, good or not.
+Outcome<void> ensure_index(const Layer& layer);
+
+}  // namespace layerfs::store
