@@ -69,8 +69,11 @@ Result<void> setxattr(FileSystem& fs, NodeId id, const std::string& name, std::s
 Result<void> removexattr(FileSystem& fs, NodeId id, const std::string& name) {
   LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
   LAYERFS_TRY_ASSIGN(std::string on_disk, fs.tree->stack().names().on_disk(name));
-  // What is not there is no reason to copy a file up.
-  LAYERFS_TRY(read_value(fs, *node, on_disk));
+  // Only directories have one; to take it from a file is a success, as everywhere in Linux.
+  if (name == "system.posix_acl_default" && !node->is_dir()) return {};
+  // What is not there is no reason to copy a file up. In the upper it is the file system's to say:
+  // an ACL that is not there can be removed, other xattrs can't.
+  if (!node->has(tree::Node::kUpper)) LAYERFS_TRY(read_value(fs, *node, on_disk));
   LAYERFS_TRY(fs.tree->copy_up(*node, tree::CopyUpDepth::metadata()));
   auto shape = fs.tree->enter();
   LAYERFS_TRY_ASSIGN(tree::Place place, fs.tree->place(shape, *node));

@@ -73,6 +73,13 @@ TEST(OracleCompare, AFileMayKeepItsTimeWhereTheKernelsCopyUpSetsIt) {
   EXPECT_FALSE(compare_trees(strict, tree_with("mtime", "now"), tree_with("mtime", "5.0")).empty());
 }
 
+TEST(OracleCompare, MappingsMayBeFresherThanTheKernels) {
+  Op map;
+  map.kind = OpKind::kMapRead;
+  EXPECT_TRUE(compare_results(full(), map, "ok data=1 mapping=differs", "ok data=1").empty());
+  EXPECT_FALSE(compare_results(full(), map, "ok data=1", "ok data=1 mapping=differs").empty());
+}
+
 TEST(OracleCompare, LayersMustNotChangeInAnything) {
   EXPECT_EQ(compare_exactly(tree_with("nlink", "3"), tree_with("nlink", "1")).size(), 1u);
 }
@@ -96,6 +103,12 @@ TEST(OracleCompare, OnlyTheKernelsOwnRefusalsAreDeclined) {
   rename.path = std::string(255, 'n');
   EXPECT_TRUE(yardstick_declines(full(), rename, "EXDEV"));
   EXPECT_FALSE(yardstick_declines(full(), rename, "ENOTEMPTY"));
+  EXPECT_FALSE(yardstick_declines(full(), rename, "EEXIST"));
+  Op fchmod;
+  fchmod.kind = OpKind::kFchmod;
+  fchmod.slot = 1;
+  EXPECT_TRUE(yardstick_declines(full(), fchmod, "EEXIST"));
+  EXPECT_FALSE(yardstick_declines(full(), fchmod, "EPERM"));
 }
 
 }  // namespace

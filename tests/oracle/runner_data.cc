@@ -50,9 +50,16 @@ std::string Runner::map_read(const Op& op) {
   if (map == MAP_FAILED) return errno_name(errno);
   if (map == nullptr) return "empty";
   const auto size = static_cast<size_t>(len);
-  std::string result = describe_bytes({static_cast<const char*>(map), size});
+  // Copied by the kernel, for which a page that cannot be had is an error and no signal.
+  const sys::UniqueFd copy(::memfd_create("map", MFD_CLOEXEC));
+  const ssize_t copied = ::write(copy.get(), map, size);
   ::munmap(map, size);
-  return result;
+  std::string mapped(size, '\0');
+  std::string read(size, '\0');
+  if (::pread(slot(op.slot), read.data(), size, 0) != len) return "a file that shrinks";
+  if (copied == len && ::pread(copy.get(), mapped.data(), size, 0) == len && mapped == read)
+    return describe_bytes(read);
+  return describe_bytes(read) + " mapping=differs";
 }
 
 std::string Runner::map_write(const Op& op) {
