@@ -1,7 +1,9 @@
 #include <fcntl.h>
 
+#include "fs/fuse/caller.h"
 #include "fs/fuse/dispatch.h"
 #include "fs/op/attr.h"
+#include "fs/op/xattr.h"
 
 namespace layerfs::fuse {
 
@@ -20,10 +22,25 @@ op::AttrChange change_of(const struct stat& attr, int to_set) {
   if (to_set & FUSE_SET_ATTR_MTIME) {
     change.mtime = (to_set & FUSE_SET_ATTR_MTIME_NOW) ? kNow : attr.st_mtim;
   }
-  // The protocol's FATTR_KILL_SUIDGID has the value of libfuse's FUSE_SET_ATTR_KILL_SUID. A change
-  // of nothing is how a passthrough write by one without CAP_FSETID arrives.
-  change.kill_suidgid = to_set == 0 || (to_set & FUSE_SET_ATTR_KILL_SUID) != 0;
+  // The protocol's FATTR_KILL_SUIDGID has the value of libfuse's FUSE_SET_ATTR_KILL_SUID.
+  change.kill_suidgid = (to_set & FUSE_SET_ATTR_KILL_SUID) != 0;
   return change;
+}
+
+// A change of nothing announces a write to a file that is setuid, setgid or has capabilities, where
+// the data does not pass through us. Capabilities go in any case; who has CAP_FSETID leaves the
+// rest.
+Result<struct stat> prepare_write(Context& context, const op::Caller& caller, fuse_ino_t node) {
+  if (!may_keep_setuid(caller)) {
+    op::AttrChange change;
+    change.kill_suidgid = true;
+    return op::setattr(*context.fs, node, change);
+  }
+  const auto removed = op::removexattr(*context.fs, node, "security.capability");
+  if (!removed && removed.error().code() != ENODATA && removed.error().code() != EOPNOTSUPP) {
+    return fail(removed.error());
+  }
+  return op::getattr(*context.fs, node);
 }
 
 void answer_attr(Reply& reply, const Result<struct stat>& result) {
@@ -42,7 +59,8 @@ void getattr(fuse_req_t request, fuse_ino_t node, fuse_file_info*) {
 
 void setattr(fuse_req_t request, fuse_ino_t node, struct stat* attr, int to_set, fuse_file_info*) {
   dispatch(request, RequestKind::kSetattr, [&](Context& context, Reply& reply) {
-    answer_attr(reply, op::setattr(*context.fs, node, change_of(*attr, to_set)));
+    answer_attr(reply, to_set == 0 ? prepare_write(context, caller_of(request), node)
+                                   : op::setattr(*context.fs, node, change_of(*attr, to_set)));
   });
 }
 

@@ -16,6 +16,13 @@ Result<void> change_times(const tree::Place& place, const AttrChange& change) {
                            change.mtime.value_or(kOmit));
 }
 
+// The kernel asks for it with each change of owner, also of a symlink, whose target is not meant.
+Result<void> kill_suidgid(const tree::Place& place) {
+  LAYERFS_TRY_ASSIGN(const struct stat st, place.stat());
+  if (!S_ISREG(st.st_mode)) return {};
+  return drop_privileges(place.path());
+}
+
 // The owner before the mode, since chown clears setuid; times last, since a new size sets them.
 Result<void> apply(const tree::Place& place, const AttrChange& change) {
   if (change.uid || change.gid)
@@ -24,7 +31,7 @@ Result<void> apply(const tree::Place& place, const AttrChange& change) {
                               change.gid.value_or(static_cast<gid_t>(-1))));
   if (change.mode) LAYERFS_TRY(sys::chmod_path(place.path(), *change.mode & 07777));
   if (change.size) LAYERFS_TRY(sys::truncate_path(place.path(), *change.size));
-  if (change.kill_suidgid) LAYERFS_TRY(drop_privileges(place.path()));
+  if (change.kill_suidgid) LAYERFS_TRY(kill_suidgid(place));
   return change_times(place, change);
 }
 

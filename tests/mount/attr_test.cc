@@ -1,0 +1,182 @@
+// Attributes through a real mount.
+#include <fcntl.h>
+#include <grp.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "fs/sys/unique_fd.h"
+#include "tests/mount/live_mount.h"
+#include "tests/support/temp_dir.h"
+
+namespace layerfs::test {
+namespace {
+
+constexpr uid_t kUser = 12345;
+
+struct stat attr_of(const std::filesystem::path& path) {
+  struct stat attr = {};
+  EXPECT_EQ(lstat(path.c_str(), &attr), 0) << path;
+  return attr;
+}
+mode_t mode_of(const std::filesystem::path& path) { return attr_of(path).st_mode & 07777; }
+
+// Runs `body` in a process of an ordinary user; true if it returned true.
+bool as_user(const std::function<bool()>& body) {
+  const pid_t child = fork();
+  if (child == 0) {
+    // The daemon in this process keeps its capabilities over a change of ids; a user does not.
+    const bool became = prctl(PR_SET_SECUREBITS, 0) == 0 && setgroups(0, nullptr) == 0 &&
+                        setgid(kUser) == 0 && setuid(kUser) == 0;
+    _exit(became && body() ? 0 : 1);
+  }
+  int status = 0;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+void set_capability(const std::filesystem::path& file) {
+  // VFS_CAP_REVISION_2 with CAP_NET_RAW permitted and effective.
+  const unsigned char value[20] = {1, 0, 0, 2, 0, 0x20};
+  EXPECT_EQ(setxattr(file.c_str(), "security.capability", value, sizeof value, 0), 0);
+}
+bool has_capability(const std::filesystem::path& file) {
+  return getxattr(file.c_str(), "security.capability", nullptr, 0) > 0;
+}
+
+class Attr : public testing::Test {
+ protected:
+  Attr() {
+    chmod(dir_.path().c_str(), 0755);
+    write_file(dir_ / "lower/file", "lower");
+    write_file(dir_ / "lower/setuid", "lower");
+    chmod((dir_ / "lower/file").c_str(), 0666);
+    chmod((dir_ / "lower/setuid").c_str(), 06777);
+    set_capability(dir_ / "lower/setuid");
+    write_file(dir_ / "outside", "outside");
+    chmod((dir_ / "outside").c_str(), 06777);
+    std::filesystem::create_symlink(dir_ / "outside", dir_ / "lower/link");
+    std::filesystem::create_symlink("nowhere", dir_ / "lower/dangling");
+    dir_.make("work");
+    dir_.make("upper");
+    fuse::MountOptions options;
+    options.stack.lowerdirs = {dir_ / "lower"};
+    options.stack.upperdir = dir_ / "upper";
+    options.stack.workdir = dir_ / "work";
+    options.mountpoint = dir_.make("mnt");
+    mount_.emplace(options);
+  }
+
+  const TempDir dir_;
+  const std::filesystem::path root_ = dir_ / "mnt";
+  std::optional<LiveMount> mount_;
+};
+
+TEST_F(Attr, ChownOfASymlinkLeavesItsTargetAlone) {
+  EXPECT_EQ(lchown((root_ / "link").c_str(), 1, 1), 0);
+  EXPECT_EQ(attr_of(root_ / "link").st_uid, 1U);
+  EXPECT_EQ(attr_of(dir_ / "outside").st_uid, 0U);
+  EXPECT_EQ(mode_of(dir_ / "outside"), 06777U);
+}
+
+TEST_F(Attr, ADanglingSymlinkHasAnOwner) {
+  EXPECT_EQ(lchown((root_ / "dangling").c_str(), 1, 2), 0);
+  EXPECT_EQ(attr_of(root_ / "dangling").st_gid, 2U);
+}
+
+TEST_F(Attr, ChownClearsSetuidAndCapabilities) {
+  EXPECT_EQ(chown((root_ / "setuid").c_str(), 1, 1), 0);
+  EXPECT_EQ(mode_of(root_ / "setuid"), 0777U);
+  EXPECT_FALSE(has_capability(root_ / "setuid"));
+  EXPECT_TRUE(has_capability(dir_ / "lower/setuid"));
+}
+
+TEST_F(Attr, AWriteByAnotherUserClearsSetuidAndCapabilities) {
+  const std::string file = root_ / "setuid";
+  EXPECT_TRUE(as_user([&] {
+    const sys::UniqueFd fd(open(file.c_str(), O_WRONLY));
+    return fd && write(fd.get(), "x", 1) == 1;
+  }));
+  EXPECT_EQ(mode_of(root_ / "setuid"), 0777U);
+  EXPECT_FALSE(has_capability(root_ / "setuid"));
+}
+
+TEST_F(Attr, ATruncatingOpenByAnotherUserClearsSetuidAndCapabilities) {
+  const std::string file = root_ / "setuid";
+  EXPECT_TRUE(as_user(
+      [&] { return static_cast<bool>(sys::UniqueFd(open(file.c_str(), O_WRONLY | O_TRUNC))); }));
+  EXPECT_EQ(attr_of(root_ / "setuid").st_size, 0);
+  EXPECT_EQ(mode_of(root_ / "setuid"), 0777U);
+  EXPECT_FALSE(has_capability(root_ / "setuid"));
+}
+
+TEST_F(Attr, TruncateByAnotherUserClearsSetuidAndCapabilities) {
+  const std::string file = root_ / "setuid";
+  EXPECT_TRUE(as_user([&] { return truncate(file.c_str(), 2) == 0; }));
+  EXPECT_EQ(mode_of(root_ / "setuid"), 0777U);
+  EXPECT_FALSE(has_capability(root_ / "setuid"));
+}
+
+TEST_F(Attr, WritesByRootKeepSetuid) {
+  const sys::UniqueFd fd(open((root_ / "setuid").c_str(), O_WRONLY));
+  EXPECT_EQ(write(fd.get(), "x", 1), 1);
+  EXPECT_EQ(mode_of(root_ / "setuid"), 06777U);
+}
+
+TEST_F(Attr, PermissionsAreChecked) {
+  chmod((root_ / "file").c_str(), 0600);
+  const std::string file = root_ / "file";
+  EXPECT_FALSE(
+      as_user([&] { return static_cast<bool>(sys::UniqueFd(open(file.c_str(), O_RDONLY))); }));
+  chmod((root_ / "file").c_str(), 0604);
+  EXPECT_TRUE(
+      as_user([&] { return static_cast<bool>(sys::UniqueFd(open(file.c_str(), O_RDONLY))); }));
+}
+
+TEST_F(Attr, WhatAUserMakesIsTheUsers) {
+  chmod(root_.c_str(), 0777);
+  const std::string file = root_ / "new";
+  const std::string sub = root_ / "sub";
+  EXPECT_TRUE(as_user([&] {
+    umask(027);
+    const sys::UniqueFd fd(open(file.c_str(), O_WRONLY | O_CREAT, 0666));
+    return fd && mkdir(sub.c_str(), 0777) == 0;
+  }));
+  EXPECT_EQ(attr_of(root_ / "new").st_uid, kUser);
+  EXPECT_EQ(attr_of(root_ / "sub").st_gid, kUser);
+  EXPECT_EQ(mode_of(root_ / "new"), 0640U);
+  EXPECT_EQ(mode_of(root_ / "sub"), 0750U);
+  EXPECT_EQ(attr_of(dir_ / "upper/new").st_uid, kUser);
+}
+
+TEST_F(Attr, AnAclOfAFileWhoseGroupIsForeignClearsSetgid) {
+  const std::string file = root_ / "setuid";
+  EXPECT_EQ(chown(file.c_str(), kUser, 99), 0);
+  EXPECT_EQ(chmod(file.c_str(), 02775), 0);
+  // Version 2; user::rwx, group::rwx, other::r-x.
+  const unsigned char acl[] = {2,    0,    0, 0, 1,    0,    7,    0,    0xff, 0xff,
+                               0xff, 0xff, 4, 0, 7,    0,    0xff, 0xff, 0xff, 0xff,
+                               0x20, 0,    5, 0, 0xff, 0xff, 0xff, 0xff};
+  EXPECT_TRUE(as_user(
+      [&] { return setxattr(file.c_str(), "system.posix_acl_access", acl, sizeof acl, 0) == 0; }));
+  EXPECT_EQ(mode_of(file), 0775U);
+}
+
+TEST_F(Attr, TimesAreKeptToTheNanosecond) {
+  const timespec times[2] = {{.tv_sec = 11, .tv_nsec = 123456789}, {.tv_sec = -5, .tv_nsec = 1}};
+  EXPECT_EQ(utimensat(AT_FDCWD, (root_ / "file").c_str(), times, 0), 0);
+  EXPECT_EQ(attr_of(root_ / "file").st_atim.tv_nsec, 123456789);
+  EXPECT_EQ(attr_of(root_ / "file").st_mtim.tv_sec, -5);
+}
+
+}  // namespace
+}  // namespace layerfs::test
