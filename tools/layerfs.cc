@@ -28,6 +28,7 @@ constexpr std::array kCommands = {
     Command{"ps", "List the mounts", run_ps},
     Command{"snapshots", "List or remove the writable directories of mounts", run_snapshots},
     Command{"gc", "Remove layers and blobs that nothing needs", run_gc},
+    Command{"index", "Describe a directory for faster mounts", run_index},
     Command{"help", "Explain layerfs, or one command", run_help},
     Command{"version", "Print the version", run_version},
 };

@@ -92,6 +92,13 @@ Outcome<void> set_lowerdirs(const Option& option, MountRequest& request) {
   return {};
 }
 
+// Empty names stand for layers without an index.
+Outcome<void> set_layer_indexes(const Option& option, MountRequest& request) {
+  if (!option.value || option.value->empty()) return refuse_value(option, "files");
+  request.mount.stack.layer_indexes = split_directories(*option.value);
+  return {};
+}
+
 Outcome<void> add_lowerdir(const Option& option, MountRequest& request) {
   if (!option.value || option.value->empty()) return refuse_value(option, "a directory");
   request.mount.stack.lowerdirs.push_back(unescaped(*option.value));
@@ -198,6 +205,7 @@ Outcome<void> apply_layer_option(const Option& option, MountRequest& request, bo
   op::StackOptions& stack = request.mount.stack;
   if (option.key == "lowerdir") return set_lowerdirs(option, request);
   if (option.key == "lowerdir+") return add_lowerdir(option, request);
+  if (option.key == "layerindex") return set_layer_indexes(option, request);
   if (option.key == "upperdir") return set_directory(option, stack.upperdir);
   if (option.key == "workdir") return set_directory(option, stack.workdir);
   if (option.key == "redirect_dir") return set_redirect_dir(option, stack.redirect_dir);
@@ -271,6 +279,9 @@ Outcome<void> check_layers(const MountRequest& request) {
   const op::StackOptions& stack = request.mount.stack;
   if (stack.lowerdirs.empty()) {
     return refuse("no lower directory is given; name at least one with -o lowerdir=DIR", EINVAL);
+  }
+  if (stack.layer_indexes.size() > stack.lowerdirs.size()) {
+    return refuse("layerindex names more files than lowerdir has directories", EINVAL);
   }
   if (!stack.upperdir.empty() && stack.workdir.empty()) {
     return refuse(

@@ -11,5 +11,6 @@ int run_inspect(const Args& args, Io& io);
 int run_rmi(const Args& args, Io& io);
 int run_snapshots(const Args& args, Io& io);
 int run_gc(const Args& args, Io& io);
+int run_index(const Args& args, Io& io);
 
 }  // namespace layerfs::tools

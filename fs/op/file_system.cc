@@ -15,7 +15,7 @@ Outcome<FileSystemPtr> open_file_system(const StackOptions& options) {
 
 void set_backing(FileSystem& fs, Backing* backing) { fs.open_files.set_backing(backing); }
 
-bool may_have_xattrs(const FileSystem&) { return true; }
+bool may_have_xattrs(const FileSystem& fs) { return fs.tree->stack().may_have_xattrs(); }
 
 bool is_read_only(const FileSystem& fs) { return fs.read_only(); }
 

@@ -119,6 +119,12 @@ const Stack::FileSystem* Stack::file_system(dev_t device) const {
   return it == file_systems_.end() ? nullptr : &*it;
 }
 
+bool Stack::may_have_xattrs() const {
+  return upper_ || std::any_of(layers_.begin(), layers_.end(), [](const auto& layer) {
+           return layer->index() == nullptr || layer->index()->xattr_kinds() != 0;
+         });
+}
+
 ino_t Stack::map_ino(dev_t device, ino_t ino) const {
   const FileSystem* fs = file_system(device);
   if (fs == nullptr) return ino;

@@ -49,6 +49,9 @@ class Stack {
   const Upper* upper() const { return upper_ ? &*upper_ : nullptr; }
   const std::vector<LowerDirPtr>& roots() const { return roots_; }  // of the lowers, topmost first
 
+  // False if there is no upper, and the indexes of all layers say that users see no xattr in them.
+  bool may_have_xattrs() const;
+
   // st_ino on the union of the inode `ino` of a layer on `device`: the same number while all layers
   // are on one file system, else with the file system's position in the highest byte, as
   // overlayfs's xino has it.

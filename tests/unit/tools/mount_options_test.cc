@@ -47,6 +47,14 @@ TEST(MountOptions, LowerdirPlusAppendsOneDirectory) {
               ElementsAre("/a", "/b:c"));
 }
 
+TEST(MountOptions, LayerindexFollowsTheOrderOfLowerdir) {
+  const MountRequest request = parsed("lowerdir=/a:/b:/c,layerindex=/x::/z");
+  EXPECT_THAT(request.mount.stack.layer_indexes, ElementsAre("/x", "", "/z"));
+  EXPECT_TRUE(check_layers(request));
+  EXPECT_FALSE(check_layers(parsed("lowerdir=/a,layerindex=/x:/y")));
+  EXPECT_THAT(refused("layerindex="), HasSubstr("layerindex takes files"));
+}
+
 TEST(MountOptions, EmptyOptionsAndATrailingCommaMeanNothing) {
   const MountRequest request = parsed(",lowerdir=l/A:l/B,,upperdir=d,workdir=w,,volatile,");
   EXPECT_THAT(request.mount.stack.lowerdirs, ElementsAre("l/A", "l/B"));

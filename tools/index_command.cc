@@ -1,0 +1,49 @@
+// index.
+#include <fcntl.h>
+
+#include <filesystem>
+
+#include <CLI/CLI.hpp>
+
+#include "fs/layer/index_writer.h"
+#include "fs/sys/unique_fd.h"
+#include "tools/command_line.h"
+#include "tools/store_commands.h"
+
+namespace layerfs::tools {
+namespace {
+
+Outcome<sys::UniqueFd> open_directory(const std::string& path) {
+  sys::UniqueFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return refuse("'" + path + "' cannot be opened as a directory", Errno::last());
+  return fd;
+}
+
+Outcome<void> write_index(const std::string& layer, const std::string& file, bool user_xattr) {
+  const std::filesystem::path path = std::filesystem::absolute(file);
+  if (path.filename().empty()) return refuse("'" + file + "' names no file");
+  LAYERFS_TRY_ASSIGN(const sys::UniqueFd tree, open_directory(layer));
+  LAYERFS_TRY_ASSIGN(const sys::UniqueFd directory, open_directory(path.parent_path()));
+  return layer::write_index(tree.get(), directory.get(), path.filename().c_str(), user_xattr);
+}
+
+}  // namespace
+
+int run_index(const Args& args, Io& io) {
+  CLI::App app("Describe a directory in one file, so that mounts of it need not read it.",
+               "layerfs index");
+  std::string layer, file;
+  bool user_xattr = false;
+  app.add_option("DIR", layer, "A directory that will not change any more")->required();
+  app.add_option("FILE", file, "The file to write, not within DIR")->required();
+  app.add_flag("--user-xattr", user_xattr,
+               "For mounts with userxattr: whiteouts and the like are marked by user.overlay.*");
+  app.footer(
+      "layerfs mount -o lowerdir=DIR,layerindex=FILE ... uses it. Layers of the store have\n"
+      "theirs already. An index that is not of DIR as it is now is not used.");
+  if (const std::optional<int> status = parse(app, args, io)) return *status;
+  const Outcome<void> written = write_index(layer, file, user_xattr);
+  return written ? kDone : report(io, written.error());
+}
+
+}  // namespace layerfs::tools
