@@ -181,31 +181,38 @@ Result<void> copy_file(const Found& from, int parent, const std::string& name,
   return copy_attributes(from.path(), proc_path(parent, name), status, format);
 }
 
+// The errno of the link to a file that the tree itself has by now: an earlier borrowed one.
+int link_within(int tree, const BorrowedLink& borrowed, int parent) {
+  const Result<sys::UniqueFd> own = open_parent(tree, borrowed.target);
+  if (!own) return own.error().code();
+  const int status =
+      ::linkat(own->get(), borrowed.target.name.c_str(), parent, borrowed.link.name.c_str(), 0);
+  return status == 0 ? 0 : errno;
+}
+
 Outcome<void> make_link(int tree, const BorrowedLink& borrowed, const Lookup& lookup,
                         const TreeFormat& format) {
   const std::string what = "entry " + quote(borrowed.link.text()) + ": it is a hard link to " +
                            quote(borrowed.target.text()) + ", ";
-  Result<sys::UniqueFd> parent = open_parent(tree, borrowed.link);
+  const Result<sys::UniqueFd> parent = open_parent(tree, borrowed.link);
   if (!parent) return refuse(what + "and its directory cannot be opened", parent.error());
   struct stat before;
   if (::fstat(parent->get(), &before) != 0) return refuse(what + "cannot look", Errno::last());
-  // An earlier borrowed link may be the target.
-  if (Result<sys::UniqueFd> own = open_parent(tree, borrowed.target)) {
-    if (::linkat(own->get(), borrowed.target.name.c_str(), parent->get(),
-                 borrowed.link.name.c_str(), 0) == 0) {
-      return {};
+  const int error = link_within(tree, borrowed, parent->get());
+  if (error == EEXIST) return {};  // a later entry has the name
+  if (error != 0) {
+    const Result<std::optional<Found>> found = lookup.find(borrowed.target.text());
+    if (!found) return refuse(what + "which cannot be read", found.error());
+    if (!*found || S_ISDIR((*found)->status.st_mode)) {
+      return refuse(what + "which is no file of the image");
     }
-    if (errno == EEXIST) return {};  // a later entry has the name
+    const Result<void> copied = copy_file(**found, parent->get(), borrowed.link.name, format);
+    if (!copied) return refuse(what + "which cannot be copied", copied.error());
   }
-  Result<std::optional<Found>> found = lookup.find(borrowed.target.text());
-  if (!found) return refuse(what + "which cannot be read", found.error());
-  if (!*found || S_ISDIR((*found)->status.st_mode)) {
-    return refuse(what + "which is no file of the image");
-  }
-  Result<void> copied = copy_file(**found, parent->get(), borrowed.link.name, format);
-  if (!copied) return refuse(what + "which cannot be copied", copied.error());
   const timespec times[2] = {before.st_atim, before.st_mtim};
-  if (::futimens(parent->get(), times) != 0) return refuse(what + "cannot", Errno::last());
+  if (::futimens(parent->get(), times) != 0) {
+    return refuse(what + "and its directory's times cannot be set", Errno::last());
+  }
   return {};
 }
 

@@ -91,7 +91,7 @@ class Collector {
         collected_.layer_bytes += record->size;
       }
     }
-    LAYERFS_TRY(bury(path, key));
+    LAYERFS_TRY(bury(path, "layer." + key));
     ++collected_.layers;
     return {};
   }
@@ -104,7 +104,7 @@ class Collector {
       const std::string path = std::string(kBlobs) + "/" + name;
       struct stat status;
       if (::fstatat(dir_.fd(), path.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) continue;
-      LAYERFS_TRY(bury(path, name));
+      LAYERFS_TRY(bury(path, "blob." + name));
       ++collected_.blobs;
       collected_.blob_bytes += static_cast<std::uint64_t>(status.st_size);
     }

@@ -47,7 +47,8 @@ constexpr int kMaxDepth = 64;
 
 class TreeRemover {
  public:
-  explicit TreeRemover(int top) : top_(top) {}
+  // `moved` counts on over the passes, so that no name is given twice.
+  TreeRemover(int top, unsigned long& moved) : top_(top), moved_(moved) {}
 
   Result<void> remove_children(DIR* dir, int depth) {
     LAYERFS_TRY_ASSIGN(const std::vector<std::string> names, names_in(dir));
@@ -79,7 +80,7 @@ class TreeRemover {
   }
 
   int top_;
-  unsigned long moved_ = 0;
+  unsigned long& moved_;
 };
 
 }  // namespace
@@ -140,10 +141,11 @@ Result<void> remove_tree(int dirfd, const std::string& name) {
   if (errno != EISDIR && errno != EPERM) return fail(errno);
   if (::geteuid() != 0) static_cast<void>(::fchmodat(dirfd, name.c_str(), 0700, 0));
   // Each pass may move deep directories up to the top; the next pass finds them there.
+  unsigned long moved = 0;
   while (true) {
     {
       LAYERFS_TRY_ASSIGN(const Dir dir, open_dir(dirfd, name.c_str()));
-      LAYERFS_TRY(TreeRemover(::dirfd(dir.get())).remove_children(dir.get(), 0));
+      LAYERFS_TRY(TreeRemover(::dirfd(dir.get()), moved).remove_children(dir.get(), 0));
     }
     if (::unlinkat(dirfd, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return {};
     if (errno != ENOTEMPTY && errno != EEXIST) return fail(errno);

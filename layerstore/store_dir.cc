@@ -46,8 +46,18 @@ std::string absolute_path(const std::string& path) {
   return absolute.string();
 }
 
+Result<sys::UniqueFd> lock_file(int dirfd, const char* name, int operation) {
+  sys::UniqueFd fd(::openat(dirfd, name, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!fd) return fail(errno);
+  while (::flock(fd.get(), operation) != 0) {
+    if (errno != EINTR) return fail(errno);
+  }
+  return fd;
+}
+
 // oci-layout comes last: with it the directory is a store.
 Result<void> fill(int fd) {
+  LAYERFS_TRY_ASSIGN(const sys::UniqueFd lock, lock_file(fd, kIndexLock, LOCK_EX));
   for (const char* name : {"blobs", "blobs/sha256"}) LAYERFS_TRY(make_dir(fd, name, 0755));
   // Layers hold setuid programs of whatever age: nobody else may reach them here.
   for (const char* name : {"layers", "layers/sha256", "snapshots", "tmp"}) {
@@ -103,13 +113,10 @@ Outcome<StoreDir> StoreDir::create(const std::string& root) {
 }
 
 Outcome<sys::UniqueFd> StoreDir::lock(const char* name, int operation) const {
-  sys::UniqueFd fd(::openat(fd_.get(), name, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (!fd) return refuse("cannot open the lock '" + path(name) + "'", Errno::last());
-  while (::flock(fd.get(), operation) != 0) {
-    if (errno == EWOULDBLOCK) return sys::UniqueFd();
-    if (errno != EINTR) return refuse("cannot lock '" + path(name) + "'", Errno::last());
-  }
-  return fd;
+  Result<sys::UniqueFd> fd = lock_file(fd_.get(), name, operation);
+  if (fd) return std::move(*fd);
+  if (fd.error().code() == EWOULDBLOCK) return sys::UniqueFd();
+  return refuse("cannot lock '" + path(name) + "'", fd.error());
 }
 
 Outcome<sys::UniqueFd> StoreDir::lock_for_adding() const { return lock(kAddLock, LOCK_SH); }
