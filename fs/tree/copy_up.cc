@@ -297,10 +297,13 @@ Result<void> Tree::copy_up_ancestors(Node& node) {
 
 Result<void> Tree::copy_up(Node& node, CopyUpDepth depth) {
   if (upper() == nullptr) return fail(EROFS);
-  if (satisfies(node, depth)) return {};
-  LAYERFS_TRY(copy_up_ancestors(node));
-  std::lock_guard lock(node.copy_up_lock);
-  return CopyUp(*this, node, depth).run();
+  if (!satisfies(node, depth)) {
+    LAYERFS_TRY(copy_up_ancestors(node));
+    std::lock_guard lock(node.copy_up_lock);
+    LAYERFS_TRY(CopyUp(*this, node, depth).run());
+  }
+  if (node.has(Node::kLowerNames)) return link_lower_names(node);
+  return {};
 }
 
 }  // namespace layerfs::tree

@@ -53,6 +53,48 @@ Result<void> Tree::keep_origin_visible(int inode, Node& dir, int dirfd) {
   return mark_impure(dir, dirfd);
 }
 
+void Tree::remember_lower_name(Node& node, Node& dir, const Entry& entry) {
+  // A node whose copy-up broke the link, as index=off has it, is not what the name leads to.
+  if (upper() == nullptr || (node.has(Node::kUpper) && !node.has(Node::kIndexed))) return;
+  pin(dir);
+  if (!hard_links_.add_alias(node, dir, entry.name)) dir.pins.fetch_sub(1);
+}
+
+Result<void> Tree::link_lower_names(Node& node) {
+  Result<void> status;
+  for (const HardLinks::Alias& alias : hard_links_.take_aliases(node)) {
+    if (status) status = copy_up(*alias.dir, CopyUpDepth::metadata());
+    auto shape = enter();
+    if (status) status = link_lower_name(shape, node, alias);
+    unpin(shape, *alias.dir);
+  }
+  return status;
+}
+
+Result<void> Tree::link_lower_name(const ShapeToken& shape, Node& node,
+                                   const HardLinks::Alias& alias) {
+  sys::UniqueFd inode;
+  {
+    LAYERFS_TRY_ASSIGN(Place at, place(shape, node));
+    LAYERFS_TRY_ASSIGN(inode, at.open_path());
+  }
+  Node& dir = *alias.dir;
+  std::unique_lock lock(dir.dir->mutex);
+  if (dir.has(Node::kDetached)) return {};
+  Entry* entry = dir.dir->find(alias.name.view());
+  if (entry == nullptr || entry->whiteout || entry->top == Entry::kInUpper) return {};
+  LAYERFS_TRY_ASSIGN(FdRef dirfd, upper_dir(shape, dir));
+  LAYERFS_TRY_ASSIGN(struct stat before, sys::stat_fd(dirfd->get()));
+  LAYERFS_TRY(keep_origin_visible(inode.get(), dir, dirfd->get()));
+  LAYERFS_TRY(sys::link_fd(inode.get(), dirfd->get(), alias.name.c_str()));
+  if (node.has(Node::kIndexed)) LAYERFS_TRY(add_nlink_difference(sys::fd_path(inode.get()), -1));
+  // As in a copy-up: nobody asked for a change of the directory.
+  (void)sys::set_times(dirfd->get(), before.st_atim, before.st_mtim);
+  entry->top = Entry::kInUpper;
+  entry->lower_below = true;
+  return {};
+}
+
 Result<void> Tree::link_into(int inode, int dirfd, const char* name, bool over_whiteout) {
   if (!over_whiteout) return sys::link_fd(inode, dirfd, name);
   WorkName aside(*upper()->work);

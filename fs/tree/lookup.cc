@@ -51,12 +51,16 @@ Result<Tree::Made> Tree::make_node(const ShapeToken& shape, Node& dir, Entry& en
   const bool linked =
       !S_ISDIR(st.st_mode) && st.st_nlink > 1 && (in_upper || stack_->options().index);
   if (linked) {
-    if (Node* known = hard_links_.find_and_count(node->ino)) return Made{known, std::nullopt};
+    if (Node* known = hard_links_.find_and_count(node->ino)) {
+      if (!in_upper) remember_lower_name(*known, dir, entry);
+      return Made{known, std::nullopt};
+    }
     if (!in_upper) {
       LAYERFS_TRY_ASSIGN(std::unique_ptr<Node> indexed, make_indexed_node(node->lower, node->ino));
       if (indexed != nullptr) {
         Node& made = table_.insert(std::move(indexed));
         hard_links_.insert(made);
+        remember_lower_name(made, dir, entry);
         return Made{&made, std::nullopt};
       }
     }
@@ -117,7 +121,7 @@ Result<void> Tree::find_lowers(Node& node, Node& dir, const Entry& entry,
   }
   if (!node.is_dir() || marks.opaque) return {};
   if (marks.redirect.empty()) {
-    LAYERFS_TRY_ASSIGN(node.dir->lowers, merge(candidates(*dir.dir, entry)));
+    LAYERFS_TRY_ASSIGN(node.dir->lowers, merge(candidates(*dir.dir, entry), dir.dir->lowers));
   } else {
     LAYERFS_TRY_ASSIGN(node.dir->lowers, follow_dir(dir.dir->lowers, 0, marks.redirect));
   }
@@ -134,7 +138,7 @@ Result<std::unique_ptr<Node>> Tree::make_lower_node(Node& dir, const Entry& entr
     return node;
   }
   node->dir = std::make_unique<Directory>();
-  LAYERFS_TRY_ASSIGN(node->dir->lowers, merge(candidates(*dir.dir, entry)));
+  LAYERFS_TRY_ASSIGN(node->dir->lowers, merge(candidates(*dir.dir, entry), dir.dir->lowers));
   return node;
 }
 

@@ -153,10 +153,11 @@ std::vector<LowerDirPtr> Tree::candidates(const Directory& dir, const Entry& ent
   return found;
 }
 
-Result<std::vector<LowerDirPtr>> Tree::merge(std::vector<LowerDirPtr> candidates) {
+Result<std::vector<LowerDirPtr>> Tree::merge(const std::vector<LowerDirPtr>& candidates,
+                                             const std::vector<LowerDirPtr>& parents) {
   std::vector<LowerDirPtr> chain;
   for (std::size_t i = 0; i < candidates.size(); ++i) {
-    const LowerDirPtr dir = candidates[i];
+    const LowerDirPtr& dir = candidates[i];
     chain.push_back(dir);
     const std::size_t below = dir->position + 1;
     if (below == stack_->roots().size()) break;
@@ -164,9 +165,8 @@ Result<std::vector<LowerDirPtr>> Tree::merge(std::vector<LowerDirPtr> candidates
     if (marks.opaque) break;
     if (marks.redirect.empty()) continue;
     std::vector<LowerDirPtr> siblings;
-    for (auto it = candidates.begin() + static_cast<std::ptrdiff_t>(i) + 1; it != candidates.end();
-         ++it)
-      if ((*it)->parent != nullptr) siblings.push_back((*it)->parent);
+    for (const LowerDirPtr& parent : parents)
+      if (parent->position >= below) siblings.push_back(parent);
     LAYERFS_TRY_ASSIGN(std::vector<LowerDirPtr> rest, follow_dir(siblings, below, marks.redirect));
     chain.insert(chain.end(), rest.begin(), rest.end());
     break;
@@ -186,7 +186,7 @@ Result<std::vector<LowerDirPtr>> Tree::descend(const std::vector<LowerDirPtr>& c
     if (!st && st.error() != Errno(ENOENT)) return fail(st.error());
     if (aufs_whiteout) break;
   }
-  return merge(std::move(found));
+  return merge(found, chain);
 }
 
 Result<std::vector<LowerDirPtr>> Tree::follow_dir(const std::vector<LowerDirPtr>& siblings,
@@ -194,7 +194,7 @@ Result<std::vector<LowerDirPtr>> Tree::follow_dir(const std::vector<LowerDirPtr>
   if (!redirect.starts_with('/')) return descend(siblings, redirect);
   const auto& roots = stack_->roots();
   LAYERFS_TRY_ASSIGN(std::vector<LowerDirPtr> chain,
-                     merge({roots.begin() + static_cast<std::ptrdiff_t>(first), roots.end()}));
+                     merge({roots.begin() + static_cast<std::ptrdiff_t>(first), roots.end()}, {}));
   for (std::size_t at = 1; at <= redirect.size() && !chain.empty();) {
     const std::size_t end = std::min(redirect.find('/', at), redirect.size());
     LAYERFS_TRY_ASSIGN(chain, descend(chain, redirect.substr(at, end - at)));

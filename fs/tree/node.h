@@ -79,6 +79,7 @@ class Node {
     kIndexed = 8,      // copied up from a lower inode with several links: also in the index
     kSuperseded = 16,  // `successor` has its place; only what was open goes on here
     kHardLink = 32,    // registered in HardLinks
+    kLowerNames = 64,  // HardLinks remembers names that are not in the upper
   };
 
   Node(NodeId id_, ino_t ino_, mode_t type_) : id(id_), ino(ino_), type(type_ & S_IFMT) {}

@@ -15,7 +15,7 @@ Outcome<std::unique_ptr<Tree>> Tree::open(const StackOptions& options) {
 Tree::~Tree() = default;
 
 Outcome<void> Tree::make_root() {
-  auto lowers = merge(stack_->roots());
+  auto lowers = merge(stack_->roots(), {});
   if (!lowers) return refuse("the roots of the layers cannot be read", lowers.error());
   const bool has_upper = upper() != nullptr;
   const int fd = has_upper ? upper()->root.get() : lowers->front()->layer->root();
@@ -53,13 +53,14 @@ void Tree::unpin(const ShapeToken& shape, Node& node) noexcept {
   if (node.pins.fetch_sub(1) == 1) drop_if_idle(shape, id);
 }
 
-bool Tree::take_node(Node& node, std::unique_ptr<Node>& taken) {
+bool Tree::take_node(Node& node, std::unique_ptr<Node>& taken,
+                     std::vector<HardLinks::Alias>& aliases) {
   auto take = [&] {
     taken = table_.take_if_idle(node);
     return taken != nullptr;
   };
   if (node.has(Node::kHardLink)) {
-    hard_links_.erase_if(node, take);
+    aliases = hard_links_.erase_if(node, take);
     return taken != nullptr;
   }
   return take();
@@ -71,12 +72,13 @@ void Tree::drop_if_idle(const ShapeToken& shape, NodeId id) noexcept {
     Node* node = table_.pin_if_unused(id);
     if (node == nullptr) return;
     std::unique_ptr<Node> taken;
+    std::vector<HardLinks::Alias> aliases;
     Node* parent = node->parent.load();
     if (parent == nullptr) {
-      take_node(*node, taken);
+      take_node(*node, taken, aliases);
     } else {
       std::unique_lock lock(parent->dir->mutex);
-      if (take_node(*node, taken) && !taken->has(Node::kDetached))
+      if (take_node(*node, taken, aliases) && !taken->has(Node::kDetached))
         if (Entry* entry = parent->dir->find(taken->name.view());
             entry != nullptr && entry->node == taken.get())
           entry->node = nullptr;
@@ -88,6 +90,7 @@ void Tree::drop_if_idle(const ShapeToken& shape, NodeId id) noexcept {
     }
     if (taken->is_dir()) dir_fds_.erase(id);
     if (taken->successor != nullptr) unpin(shape, *taken->successor);
+    for (const HardLinks::Alias& alias : aliases) unpin(shape, *alias.dir);
     if (parent == nullptr) return;
     id = parent->id;
     if (parent->pins.fetch_sub(1) != 1) return;
@@ -100,7 +103,8 @@ Node& Tree::supersede(Node& node) {
   std::unique_lock lock(parent->dir->mutex);
   if (node.has(Node::kSuperseded) || node.has(Node::kDetached)) return node;
   auto fresh = std::make_unique<Node>(table_.new_id(), node.ino, node.type);
-  fresh->flags = node.flags.load() & (Node::kUpper | Node::kMetacopy | Node::kIndexed);
+  fresh->flags =
+      node.flags.load() & (Node::kUpper | Node::kMetacopy | Node::kIndexed | Node::kLowerNames);
   fresh->lower = node.lower;
   fresh->name = node.name;
   fresh->parent = parent;

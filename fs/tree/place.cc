@@ -159,6 +159,14 @@ Result<sys::UniqueFd> Tree::open_data(const ShapeToken& shape, Node& node, int f
   return at.open(flags);
 }
 
+Result<std::vector<LowerDirPtr>> Tree::merged_below(const LowerDirPtr& dir) {
+  LAYERFS_TRY_ASSIGN(std::vector<LowerDirPtr> chain,
+                     dir->parent == nullptr ? Result<std::vector<LowerDirPtr>>(stack_->roots())
+                                            : follow_dir({}, dir->position, "/" + dir->path()));
+  std::erase_if(chain, [&](const LowerDirPtr& at) { return at->position <= dir->position; });
+  return chain;
+}
+
 Result<sys::UniqueFd> Tree::open_lower_data(const LowerFile& from, int flags) {
   LowerFile file = from;
   for (;;) {
@@ -170,13 +178,11 @@ Result<sys::UniqueFd> Tree::open_lower_data(const LowerFile& from, int flags) {
     LAYERFS_TRY_ASSIGN(layer::Marks marks,
                        layer::read_marks(sys::fd_path(fd.get()), stack_->names()));
     if (!marks.metacopy) return fd;
-    // Without a redirect the data has the same name in the layers below.
-    std::string target = marks.redirect.empty() ? std::string(file.name.view()) : marks.redirect;
-    if (!target.starts_with('/')) {
-      const std::string dir_path = file.dir->path();
-      target = (dir_path.empty() ? "/" : "/" + dir_path + "/") + target;
-    }
-    LAYERFS_TRY_ASSIGN(file, follow_file({}, below, target));
+    // Without a redirect the data has the same name in the directories that merge below.
+    LAYERFS_TRY_ASSIGN(const std::vector<LowerDirPtr> siblings, merged_below(file.dir));
+    const std::string_view target =
+        marks.redirect.empty() ? file.name.view() : std::string_view(marks.redirect);
+    LAYERFS_TRY_ASSIGN(file, follow_file(siblings, below, target));
   }
 }
 

@@ -164,7 +164,7 @@ class Tree {
 
   // nodes.cc
   void drop_if_idle(const ShapeToken& shape, NodeId id) noexcept;
-  bool take_node(Node& node, std::unique_ptr<Node>& taken);
+  bool take_node(Node& node, std::unique_ptr<Node>& taken, std::vector<HardLinks::Alias>& aliases);
 
   // lookup.cc: all but known_child under the directory's exclusive mutex.
   // The node of a name if it is known, its lookup counted; null if it has to be made.
@@ -195,8 +195,9 @@ class Tree {
   Result<void> load_upper(const ShapeToken& shape, Node& dir, Merge& merge);
   Result<void> load_lower(Directory& dir, std::uint16_t position, Merge& merge);
   // Which of `candidates`, topmost first, show in one merged directory, after opaque marks and
-  // redirects.
-  Result<std::vector<LowerDirPtr>> merge(std::vector<LowerDirPtr> candidates);
+  // redirects. `parents` are the directories, merged too, that they were found in.
+  Result<std::vector<LowerDirPtr>> merge(const std::vector<LowerDirPtr>& candidates,
+                                         const std::vector<LowerDirPtr>& parents);
   // The directories called `name` in `chain`, merged; empty if the first hit is no directory.
   Result<std::vector<LowerDirPtr>> descend(const std::vector<LowerDirPtr>& chain,
                                            std::string_view name);
@@ -225,6 +226,8 @@ class Tree {
   Result<std::optional<struct stat>> indexed_attr(const Node& node) const;
 
   // place.cc
+  // The directories that merge below `dir`, taken by itself.
+  Result<std::vector<LowerDirPtr>> merged_below(const LowerDirPtr& dir);
   Result<std::string> upper_path(const Node& dir) const;
   static Result<sys::UniqueFd> open_long_path(int root, const std::string& path);
   Result<sys::UniqueFd> open_lower_data(const LowerFile& file, int flags);
@@ -253,6 +256,10 @@ class Tree {
   // link.cc
   // A metacopy that leaves its place says in overlay.redirect where its data is.
   Result<void> name_lower_data(const std::string& path, const Node& node);
+  // Brings the lower names of a node that is in the upper there as well.
+  Result<void> link_lower_names(Node& node);
+  Result<void> link_lower_name(const ShapeToken& shape, Node& node, const HardLinks::Alias& alias);
+  void remember_lower_name(Node& node, Node& dir, const Entry& entry);
   // Marks `dir` as holding an entry with an origin, if the inode has one.
   Result<void> keep_origin_visible(int inode, Node& dir, int dirfd);
   Result<void> link_into(int inode, int dirfd, const char* name, bool over_whiteout);
