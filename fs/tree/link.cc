@@ -109,7 +109,8 @@ void Tree::enter_link(Node& node, Node& dir, std::string_view name) {
   Entry& entry = dir.dir->insert(name);
   entry.top = Entry::kInUpper;
   entry.type = static_cast<unsigned char>(IFTODT(node.type));
-  entry.ino = node.ino;
+  // Another name of a known node: its inode number is the node's as long as that is known.
+  entry.ino = 0;
   entry.whiteout = false;
   if (node.parent.load() == nullptr && !node.has(Node::kIndexed)) {
     // O_TMPFILE: this is its first name.
@@ -118,6 +119,7 @@ void Tree::enter_link(Node& node, Node& dir, std::string_view name) {
     node.parent = &dir;
     node.clear(Node::kDetached);
     entry.node = &node;
+    entry.ino = node.ino;
     return;
   }
   hard_links_.insert(node);

@@ -78,7 +78,7 @@ void Tree::drop_if_idle(const ShapeToken& shape, NodeId id) noexcept {
       take_node(*node, taken, aliases);
     } else {
       std::unique_lock lock(parent->dir->mutex);
-      if (take_node(*node, taken, aliases) && !taken->has(Node::kDetached))
+      if (take_node(*node, taken, aliases))
         if (Entry* entry = parent->dir->find(taken->name.view());
             entry != nullptr && entry->node == taken.get())
           entry->node = nullptr;

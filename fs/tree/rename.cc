@@ -45,8 +45,10 @@ class Rename {
   // EAGAIN: somebody changed one of the names meanwhile.
   Result<void> run() {
     auto status = hold();
-    if (status) status = copy_up();
-    if (status) {
+    const bool same = status && from_.node == to_.node;
+    if (status && !same) status = copy_up();
+    // Two names of one file, or one name twice: rename(2) then does nothing.
+    if (status && !same) {
       ShapeLock::Exclusive shape(tree_.shape_);
       status = move(shape);
     }
