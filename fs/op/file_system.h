@@ -10,7 +10,7 @@
 
 namespace layerfs::op {
 
-// Which files are opened as passthrough where the mount may have it (doc/architecture.md).
+// Which files are opened as passthrough where the mount may have it (doc/tree.md).
 enum class PassthroughPolicy {
   kAuto,   // upper files, and lower programs and libraries; all on a read-only mount
   kAll,    // all files

@@ -1,4 +1,4 @@
-// The I/O states of open nodes (doc/io-modes.md).
+// The I/O states of open nodes (doc/tree.md).
 #pragma once
 
 #include <array>
