@@ -7,9 +7,19 @@
 namespace layerfs::op {
 namespace {
 
+// Whether "there is none" is a possible answer. For other names (no known namespace, nothing behind
+// it, an ACL of a symlink) the file system has other errors.
+bool is_plain_name(std::string_view name, mode_t type) {
+  if (name.starts_with("system.posix_acl_")) return !S_ISLNK(type);
+  for (const std::string_view prefix : {"user.", "trusted.", "security."}) {
+    if (name.starts_with(prefix)) return name.size() > prefix.size();
+  }
+  return false;
+}
+
 Result<std::string> read_value(FileSystem& fs, tree::Node& node, const std::string& on_disk) {
   auto shape = fs.tree->enter();
-  if (fs.tree->has_no_xattrs(node)) return fail(ENODATA);
+  if (is_plain_name(on_disk, node.type) && fs.tree->has_no_xattrs(node)) return fail(ENODATA);
   LAYERFS_TRY_ASSIGN(tree::Place place, fs.tree->place(shape, node));
   return sys::get_xattr(place.path(), on_disk);
 }

@@ -40,6 +40,14 @@ TEST(OracleLayerfs, NothingPassedThrough) {
   expect_no_difference(lab("passthrough=none"), 700000, 40, {40, kFullOptions, Encoding::kDevice});
 }
 
+TEST(OracleLayerfs, IndexedLayers) {
+  Lab indexed = lab();
+  indexed.subject.indexed = true;
+  expect_no_difference(indexed, 900000, 60, {40, kFullOptions, Encoding::kDevice});
+  expect_no_difference(indexed, 910000, 20, {40, kFullOptions, Encoding::kXattr});
+  expect_no_difference(indexed, 920000, 20, {40, kFullOptions, Encoding::kAufs});
+}
+
 TEST(OracleLayerfs, LongSequences) {
   expect_no_difference(lab(), 800000, 8, {400, kFullOptions, Encoding::kDevice});
 }

@@ -41,7 +41,8 @@ void declare(CLI::App& app, Arguments& arguments) {
   app.add_option("--count", arguments.count, "cases")->capture_default_str();
   app.add_option("--ops", arguments.ops, "operations per case")->capture_default_str();
   app.add_option("--seconds", arguments.seconds, "end after so long, whatever the count");
-  app.add_option("--subject", arguments.subject, "layerfs, fuse-overlayfs or overlay")
+  app.add_option("--subject", arguments.subject,
+                 "layerfs, layerfs-indexed, fuse-overlayfs or overlay")
       ->capture_default_str();
   app.add_option("--layerfs", arguments.layerfs, "the program")->capture_default_str();
   app.add_option("--options", arguments.options, "mount options; default: drawn for each case");

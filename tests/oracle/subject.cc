@@ -1,5 +1,6 @@
 #include "tests/oracle/subject.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -7,12 +8,15 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <sstream>
 
 #include <fmt/format.h>
 
+#include "fs/layer/index_writer.h"
+#include "fs/sys/unique_fd.h"
 #include "tests/oracle/forked.h"
 #include "tests/oracle/process.h"
 
@@ -46,6 +50,22 @@ std::string option_string(const Subject& subject, const MountPlan& plan) {
   return all;
 }
 
+// The index of each lower, written beside it: what to give as layerindex=.
+Outcome<std::string> write_indexes(const MountPlan& plan) {
+  const bool user_xattr = plan.options.find("userxattr") != std::string::npos;
+  std::string indexes;
+  for (const std::string& lower : plan.lowers) {
+    const std::filesystem::path index = lower + ".index";
+    const sys::UniqueFd tree(::open(lower.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    const sys::UniqueFd beside(
+        ::open(index.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!tree || !beside) return refuse("cannot open " + lower, Errno::last());
+    LAYERFS_TRY(layer::write_index(tree.get(), beside.get(), index.filename().c_str(), user_xattr));
+    indexes += (indexes.empty() ? "" : ":") + index.string();
+  }
+  return indexes;
+}
+
 // The minor device number of what is mounted at `target`; empty when nothing is. Asks the kernel's
 // table and not the mount itself, which might hang.
 std::string mounted_device(const std::string& target) {
@@ -70,13 +90,20 @@ std::string describe_status(int status) {
 Outcome<Subject> parse_subject(const std::string& name, const std::string& layerfs_program) {
   if (name == "overlay") return Subject{SubjectKind::kOverlay, "", ""};
   if (name == "fuse-overlayfs") return Subject{SubjectKind::kFuseOverlayfs, name, ""};
-  if (name == "layerfs") return Subject{SubjectKind::kLayerfs, layerfs_program, kNoStaleReaders};
-  return refuse(fmt::format("no subject {}: overlay, fuse-overlayfs or layerfs", name), EINVAL);
+  if (name == "layerfs" || name == "layerfs-indexed")
+    return Subject{SubjectKind::kLayerfs, layerfs_program, kNoStaleReaders, name != "layerfs"};
+  return refuse(
+      fmt::format("no subject {}: overlay, fuse-overlayfs, layerfs or layerfs-indexed", name),
+      EINVAL);
 }
 
 Outcome<std::unique_ptr<LiveMount>> LiveMount::mount(const Subject& subject,
                                                      const MountPlan& plan) {
-  const std::string options = option_string(subject, plan);
+  std::string options = option_string(subject, plan);
+  if (subject.indexed) {
+    LAYERFS_TRY_ASSIGN(const std::string indexes, write_indexes(plan));
+    options += ",layerindex=" + indexes;
+  }
   if (subject.kind == SubjectKind::kOverlay) {
     if (::mount("overlay", plan.target.c_str(), "overlay", MS_NOATIME, options.c_str()) != 0)
       return refuse("the kernel does not mount " + options, Errno::last());

@@ -15,11 +15,12 @@ enum class SubjectKind { kOverlay, kFuseOverlayfs, kLayerfs };
 
 struct Subject {
   SubjectKind kind = SubjectKind::kOverlay;
-  std::string program;  // of a FUSE file system
-  std::string extra;    // options that only it gets
+  std::string program;   // of a FUSE file system
+  std::string extra;     // options that only it gets
+  bool indexed = false;  // the lowers get an index each before they are mounted (layerfs only)
 };
 
-// "overlay", "fuse-overlayfs", or "layerfs" with the program's path.
+// "overlay", "fuse-overlayfs", or "layerfs" and "layerfs-indexed" with the program's path.
 Outcome<Subject> parse_subject(const std::string& name, const std::string& layerfs_program);
 
 struct MountPlan {
