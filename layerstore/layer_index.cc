@@ -9,6 +9,7 @@
 #include <mutex>
 #include <thread>
 
+#include "fs/layer/index.h"
 #include "fs/layer/index_writer.h"
 #include "fs/sys/unique_fd.h"
 #include "layerstore/layer_dir.h"
@@ -17,12 +18,27 @@
 namespace layerfs::store {
 namespace {
 
-Outcome<void> write_index_in(int layer_dir) {
-  const sys::UniqueFd tree(
+Outcome<sys::UniqueFd> open_tree(int layer_dir) {
+  sys::UniqueFd tree(
       ::openat(layer_dir, kLayerTree, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
   if (!tree) return refuse("its tree cannot be opened", Errno::last());
+  return tree;
+}
+
+Outcome<void> write_index_in(int layer_dir) {
+  LAYERFS_TRY_ASSIGN(const sys::UniqueFd tree, open_tree(layer_dir));
   return layer::write_index(tree.get(), layer_dir, kLayerIndex,
                             TreeFormat::for_this_process().user_xattr);
+}
+
+bool has_index(int layer_dir) {
+  const auto index = layer::Index::open(layer_dir, kLayerIndex);
+  if (!index) return false;
+  const auto tree = open_tree(layer_dir);
+  if (!tree) return false;
+  const auto describes =
+      (*index)->describes(tree->get(), TreeFormat::for_this_process().user_xattr);
+  return describes && *describes;
 }
 
 Outcome<void> write_index_at(const std::string& layer_path) {
@@ -61,7 +77,7 @@ std::vector<std::string> index_layers(const std::vector<std::string>& layer_path
 }
 
 Outcome<void> ensure_index(const Layer& layer) {
-  if (::faccessat(layer.lease.get(), kLayerIndex, F_OK, AT_SYMLINK_NOFOLLOW) == 0) return {};
+  if (has_index(layer.lease.get())) return {};
   return write_index_in(layer.lease.get());
 }
 

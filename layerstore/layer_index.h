@@ -15,7 +15,8 @@ namespace layerfs::store {
 std::vector<std::string> index_layers(const std::vector<std::string>& layer_paths,
                                       unsigned threads);
 
-// Writes the index of a leased layer that has none; nothing if there is one, good or not.
+// Writes the index of a leased layer unless it has one already that can be used. Damage behind the
+// index's header is not looked for.
 Outcome<void> ensure_index(const Layer& layer);
 
 }  // namespace layerfs::store
