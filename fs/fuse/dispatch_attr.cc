@@ -3,13 +3,14 @@
 #include "fs/fuse/caller.h"
 #include "fs/fuse/dispatch.h"
 #include "fs/op/attr.h"
+#include "fs/op/privileges.h"
 #include "fs/op/xattr.h"
 
 namespace layerfs::fuse {
 
 namespace {
 
-op::AttrChange change_of(const struct stat& attr, int to_set) {
+op::AttrChange change_of(const op::Caller& caller, const struct stat& attr, int to_set) {
   op::AttrChange change;
   if (to_set & FUSE_SET_ATTR_MODE) change.mode = attr.st_mode & 07777;
   if (to_set & FUSE_SET_ATTR_UID) change.uid = attr.st_uid;
@@ -23,7 +24,7 @@ op::AttrChange change_of(const struct stat& attr, int to_set) {
     change.mtime = (to_set & FUSE_SET_ATTR_MTIME_NOW) ? kNow : attr.st_mtim;
   }
   // The protocol's FATTR_KILL_SUIDGID has the value of libfuse's FUSE_SET_ATTR_KILL_SUID.
-  change.kill_suidgid = (to_set & FUSE_SET_ATTR_KILL_SUID) != 0;
+  if (to_set & FUSE_SET_ATTR_KILL_SUID) change.kill_suidgid = caller;
   return change;
 }
 
@@ -31,9 +32,9 @@ op::AttrChange change_of(const struct stat& attr, int to_set) {
 // the data does not pass through us. Capabilities go in any case; who has CAP_FSETID leaves the
 // rest.
 Result<struct stat> prepare_write(Context& context, const op::Caller& caller, fuse_ino_t node) {
-  if (!may_keep_setuid(caller)) {
+  if (!op::may_keep_setuid(caller)) {
     op::AttrChange change;
-    change.kill_suidgid = true;
+    change.kill_suidgid = caller;
     return op::setattr(*context.fs, node, change);
   }
   const auto removed = op::removexattr(*context.fs, node, "security.capability");
@@ -59,8 +60,10 @@ void getattr(fuse_req_t request, fuse_ino_t node, fuse_file_info*) {
 
 void setattr(fuse_req_t request, fuse_ino_t node, struct stat* attr, int to_set, fuse_file_info*) {
   dispatch(request, RequestKind::kSetattr, [&](Context& context, Reply& reply) {
-    answer_attr(reply, to_set == 0 ? prepare_write(context, caller_of(request), node)
-                                   : op::setattr(*context.fs, node, change_of(*attr, to_set)));
+    const op::Caller caller = caller_of(request);
+    answer_attr(reply, to_set == 0
+                           ? prepare_write(context, caller, node)
+                           : op::setattr(*context.fs, node, change_of(caller, *attr, to_set)));
   });
 }
 

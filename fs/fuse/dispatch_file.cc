@@ -1,4 +1,5 @@
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -13,20 +14,21 @@ namespace layerfs::fuse {
 
 namespace {
 
-// Whether the kernel asks to clear setuid, setgid and capabilities with this open or write.
-bool kills_suidgid([[maybe_unused]] const fuse_file_info& info) {
+// For whom the kernel asks to clear setuid, setgid and capabilities with this open or write.
+std::optional<op::Caller> kills_suidgid([[maybe_unused]] fuse_req_t request,
+                                        [[maybe_unused]] const fuse_file_info& info) {
 #if LAYERFS_LIBFUSE_HAS_KILL_SUIDGID
-  return info.kill_suidgid != 0;
-#else
-  return false;  // HANDLE_KILLPRIV_V2 is not asked for then, and the kernel does it by SETATTR
+  if (info.kill_suidgid != 0) return caller_of(request);
 #endif
+  return {};  // without libfuse's help HANDLE_KILLPRIV_V2 is not asked for: it comes by SETATTR
 }
 
-Result<op::Opened> open_node(Context& context, fuse_ino_t node, const fuse_file_info& info) {
+Result<op::Opened> open_node(Context& context, fuse_req_t request, fuse_ino_t node,
+                             const fuse_file_info& info) {
   LAYERFS_TRY_ASSIGN(op::Opened opened, op::open(*context.fs, node, info.flags));
-  if (kills_suidgid(info)) {
-    op::AttrChange change;
-    change.kill_suidgid = true;
+  op::AttrChange change;
+  change.kill_suidgid = kills_suidgid(request, info);
+  if (change.kill_suidgid) {
     const auto killed = op::setattr(*context.fs, node, change);
     if (!killed) {
       op::release(*context.fs, node, opened.handle);
@@ -38,7 +40,7 @@ Result<op::Opened> open_node(Context& context, fuse_ino_t node, const fuse_file_
 
 void open(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
   dispatch(request, RequestKind::kOpen, [&](Context& context, Reply& reply) {
-    const auto opened = open_node(context, node, *info);
+    const auto opened = open_node(context, request, node, *info);
     if (!opened) {
       reply.error(opened.error().code());
     } else if (!reply.opened(*opened)) {
@@ -116,7 +118,7 @@ void write(fuse_req_t request, fuse_ino_t node, const char* data, std::size_t si
            fuse_file_info* info) {
   dispatch(request, RequestKind::kWrite, [&](Context& context, Reply& reply) {
     answer_count(reply, op::write(*context.fs, node, info->fh, std::as_bytes(std::span(data, size)),
-                                  offset, kills_suidgid(*info)));
+                                  offset, kills_suidgid(request, *info)));
   });
 }
 

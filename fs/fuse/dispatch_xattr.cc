@@ -4,6 +4,7 @@
 #include "fs/fuse/caller.h"
 #include "fs/fuse/dispatch.h"
 #include "fs/op/attr.h"
+#include "fs/op/privileges.h"
 #include "fs/op/xattr.h"
 
 namespace layerfs::fuse {
@@ -49,7 +50,7 @@ bool kills_setgid(Context& context, fuse_req_t request, fuse_ino_t node, std::st
   if (name != "system.posix_acl_access") return false;
   const auto attr = op::getattr(*context.fs, node);
   return attr && (attr->st_mode & S_ISGID) != 0 &&
-         !may_keep_setgid(caller_of(request), attr->st_gid);
+         !op::may_keep_setgid(caller_of(request), attr->st_gid);
 }
 
 void setxattr(fuse_req_t request, fuse_ino_t node, const char* name, const char* value,

@@ -17,10 +17,10 @@ Result<void> change_times(const tree::Place& place, const AttrChange& change) {
 }
 
 // The kernel asks for it with each change of owner, also of a symlink, whose target is not meant.
-Result<void> kill_suidgid(const tree::Place& place) {
+Result<void> kill_suidgid(const tree::Place& place, const Caller& caller) {
   LAYERFS_TRY_ASSIGN(const struct stat st, place.stat());
   if (!S_ISREG(st.st_mode)) return {};
-  return drop_privileges(place.path());
+  return drop_privileges(place.path(), caller);
 }
 
 // The owner before the mode, since chown clears setuid; times last, since a new size sets them.
@@ -31,7 +31,7 @@ Result<void> apply(const tree::Place& place, const AttrChange& change) {
                               change.gid.value_or(static_cast<gid_t>(-1))));
   if (change.mode) LAYERFS_TRY(sys::chmod_path(place.path(), *change.mode & 07777));
   if (change.size) LAYERFS_TRY(sys::truncate_path(place.path(), *change.size));
-  if (change.kill_suidgid) LAYERFS_TRY(kill_suidgid(place));
+  if (change.kill_suidgid) LAYERFS_TRY(kill_suidgid(place, *change.kill_suidgid));
   return change_times(place, change);
 }
 

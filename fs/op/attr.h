@@ -19,9 +19,9 @@ struct AttrChange {
   std::optional<off_t> size;
   std::optional<timespec> atime;  // tv_nsec may be UTIME_NOW
   std::optional<timespec> mtime;  // tv_nsec may be UTIME_NOW
-  // Clear setuid, setgid (if group-executable) and security.capability, as a write by one without
-  // CAP_FSETID does: FATTR_KILL_SUIDGID, or a SETATTR with no valid bits (HANDLE_KILLPRIV_V2).
-  bool kill_suidgid = false;
+  // Clear setuid, setgid and security.capability, as a write by this one does who has no
+  // CAP_FSETID: FATTR_KILL_SUIDGID, or a SETATTR with no valid bits (HANDLE_KILLPRIV_V2).
+  std::optional<Caller> kill_suidgid;
 };
 
 Result<struct stat> getattr(FileSystem& fs, NodeId node);

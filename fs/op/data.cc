@@ -21,10 +21,10 @@ Result<std::size_t> read(FileSystem& fs, NodeId id, HandleId, std::span<std::byt
 }
 
 Result<std::size_t> write(FileSystem& fs, NodeId id, HandleId, std::span<const std::byte> data,
-                          off_t offset, bool kill_suidgid) {
+                          off_t offset, const std::optional<Caller>& kill_suidgid) {
   LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
   LAYERFS_TRY_ASSIGN(tree::DataFd file, fs.open_files.writable_data(*node));
-  if (kill_suidgid) LAYERFS_TRY(drop_privileges(sys::fd_path(file->get())));
+  if (kill_suidgid) LAYERFS_TRY(drop_privileges(sys::fd_path(file->get()), *kill_suidgid));
   return sys::write_at(file->get(), data, offset);
 }
 

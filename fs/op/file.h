@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -34,7 +35,8 @@ Result<std::size_t> read(FileSystem& fs, NodeId node, HandleId handle, std::span
 
 // All of `data` or an error. `kill_suidgid` as in AttrChange.
 Result<std::size_t> write(FileSystem& fs, NodeId node, HandleId handle,
-                          std::span<const std::byte> data, off_t offset, bool kill_suidgid);
+                          std::span<const std::byte> data, off_t offset,
+                          const std::optional<Caller>& kill_suidgid);
 
 void release(FileSystem& fs, NodeId node, HandleId handle) noexcept;
 

@@ -1,18 +1,51 @@
 #include "fs/op/privileges.h"
 
+#include <linux/capability.h>
 #include <sys/stat.h>
+
+#include <fstream>
+#include <sstream>
 
 #include "fs/sys/file.h"
 #include "fs/sys/xattr.h"
 
 namespace layerfs::op {
+namespace {
 
-Result<void> drop_privileges(const std::string& path) {
+// What /proc/PID/status says behind `key`.
+std::istringstream status_of(pid_t pid, const std::string& key) {
+  std::ifstream status("/proc/" + std::to_string(pid) + "/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with(key + ":")) return std::istringstream(line.substr(key.size() + 1));
+  }
+  return {};
+}
+
+}  // namespace
+
+bool may_keep_setuid(const Caller& caller) {
+  unsigned long long effective = 0;
+  status_of(caller.pid, "CapEff") >> std::hex >> effective;
+  return (effective >> CAP_FSETID & 1) != 0;
+}
+
+bool may_keep_setgid(const Caller& caller, gid_t gid) {
+  if (caller.gid == gid) return true;
+  std::istringstream groups = status_of(caller.pid, "Groups");
+  for (gid_t group = 0; groups >> group;) {
+    if (group == gid) return true;
+  }
+  return may_keep_setuid(caller);
+}
+
+Result<void> drop_privileges(const std::string& path, const Caller& caller) {
   struct stat st;
   if (::stat(path.c_str(), &st) != 0) return fail(Errno::last());
   if (!S_ISREG(st.st_mode)) return {};
   mode_t mode = st.st_mode & 07777 & ~mode_t{S_ISUID};
-  if ((mode & S_IXGRP) != 0) mode &= ~mode_t{S_ISGID};
+  const bool is_setgid = (mode & S_ISGID) != 0;
+  if (is_setgid && ((mode & S_IXGRP) != 0 || !may_keep_setgid(caller, st.st_gid)))
+    mode &= ~mode_t{S_ISGID};
   if (mode != (st.st_mode & 07777)) LAYERFS_TRY(sys::chmod_path(path, mode));
   auto removed = sys::remove_xattr(path, "security.capability");
   if (!removed && removed.error() != Errno(ENODATA) && removed.error() != Errno(EOPNOTSUPP))

@@ -3,12 +3,22 @@
 
 #include <string>
 
+#include "fs/op/types.h"
 #include "fs/sys/result.h"
 
 namespace layerfs::op {
 
-// Clears setuid, setgid where the group may execute, and security.capability of the regular file at
-// `path` (from sys::fd_path), as setattr_should_drop_suidgid and cap_inode_killpriv of the kernel.
-Result<void> drop_privileges(const std::string& path);
+// Whether the caller has CAP_FSETID, so that its writes leave setuid and setgid alone. Reads /proc;
+// false if that says nothing.
+bool may_keep_setuid(const Caller& caller);
+
+// Whether the caller may leave a file of group `gid` setgid: it is in the group or has CAP_FSETID
+// (in_group_or_capable() in the kernel's fs/attr.c). Reads /proc; false if that says nothing.
+bool may_keep_setgid(const Caller& caller, gid_t gid);
+
+// Clears setuid, setgid and security.capability of the regular file at `path` (from sys::fd_path),
+// as setattr_should_drop_suidgid and cap_inode_killpriv of the kernel. Setgid without group
+// execution stays where the caller may keep it.
+Result<void> drop_privileges(const std::string& path, const Caller& caller);
 
 }  // namespace layerfs::op

@@ -43,10 +43,12 @@ Case generate_case(uint64_t seed, const GenerateOptions& options) {
   Model merged;
   test.layers = generate_layers(rng, rules, merged);
   test.ops = generate_ops(rng, merged, options.ops);
-  if (rules.hard_links) return test;
-  // Nor may an upper, which has links, become a lower layer.
-  for (Op& op : test.ops)
-    if (op.kind == OpKind::kStackUpper) op.kind = OpKind::kRemount;
+  for (Op& op : test.ops) {
+    // Nor may an upper, which has links, become a lower layer.
+    if (op.kind == OpKind::kStackUpper && !rules.hard_links) op.kind = OpKind::kRemount;
+    // The kernel does not remove a directory in which there are xattr whiteouts.
+    if (op.kind == OpKind::kRmTree && test.encoding == Encoding::kXattr) op.kind = OpKind::kLs;
+  }
   return test;
 }
 
