@@ -113,7 +113,7 @@ MountRecord record_of(const Mount& mount, const fuse::Session& session) {
   record.transport = session.description();
   record.device = session.device();
   record.pid = ::getpid();
-  record.since = std::chrono::duration_cast<std::chrono::seconds>(
+  record.since = std::chrono::duration_cast<std::chrono::nanoseconds>(
                      std::chrono::system_clock::now().time_since_epoch())
                      .count();
   return record;

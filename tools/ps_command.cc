@@ -18,8 +18,8 @@ namespace layerfs::tools {
 
 namespace {
 
-std::string utc(std::int64_t seconds) {
-  const auto time = static_cast<std::time_t>(seconds);
+std::string utc(std::int64_t nanoseconds) {
+  const auto time = static_cast<std::time_t>(nanoseconds / 1'000'000'000);
   return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(time));
 }
 

@@ -88,7 +88,8 @@ std::map<dev_t, MountRecord> read_records() {
     if (entry.path().extension() != ".json") continue;
     const auto record = read_record(entry.path());
     if (record && is_locked_by_daemon(entry.path())) {
-      records[record->device] = *record;
+      const auto [place, is_new] = records.emplace(record->device, *record);
+      if (!is_new && place->second.since < record->since) place->second = *record;
     } else {
       stdfs::remove(entry.path(), none);
     }
@@ -165,10 +166,9 @@ Outcome<std::vector<LiveMount>> live_mounts() {
     auto mount = mount_of(line);
     if (!mount) continue;
     const auto known = records.find(mount->record.device);
-    if (known != records.end()) {
-      std::string here = std::move(mount->record.mountpoint);
+    // The number may have been given out again while the daemon of the last mount still ends.
+    if (known != records.end() && known->second.mountpoint == mount->record.mountpoint) {
       mount->record = known->second;
-      mount->record.mountpoint = std::move(here);
       mount->alive = true;
     }
     mounts.push_back(*std::move(mount));

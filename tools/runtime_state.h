@@ -23,7 +23,7 @@ struct MountRecord {
   std::string transport;  // as Session::description() has it
   dev_t device = 0;
   pid_t pid = 0;
-  std::int64_t since = 0;  // seconds since the epoch
+  std::int64_t since = 0;  // nanoseconds since the epoch
 };
 
 // One mount as the kernel lists it, with what its daemon said; without a record (a daemon of

@@ -102,6 +102,7 @@ class MountedSession final : public Session {
   Context context_;
   dev_t device_ = 0;
   bool mounted_ = false;
+  bool served_ = false;
   // In this order: the file system gives its backing ids back before the registry goes, and the
   // registry uses the descriptor that the session owns.
   std::unique_ptr<fuse_session, SessionDeleter> session_;
@@ -191,6 +192,7 @@ Outcome<void> MountedSession::exchange_init() {
 
 Outcome<void> MountedSession::serve() {
   LAYERFS_TRY(workers_->start(thread_count(options_, context_.agreed->io_uring)));
+  served_ = true;
   workers_->wait();
   end();
   return {};
@@ -223,9 +225,9 @@ void MountedSession::end() noexcept {
   mounted_ = false;
   if (!workers_) return;
   workers_->stop();
-  // After fuse_session_exit() it only ends libfuse's threads for io_uring.
-  if (context_.agreed && context_.agreed->io_uring) fuse_session_loop(session_.get());
   workers_.reset();
+  // Only the end of libfuse's loop ends its threads for io_uring, and must do so once.
+  if (!served_ && context_.agreed && context_.agreed->io_uring) fuse_session_loop(session_.get());
 }
 
 std::string MountedSession::description() const {

@@ -1,0 +1,349 @@
+// The commands that mount, list and unmount, as a person or a container runtime calls them.
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "tests/support/command.h"
+#include "tests/support/temp_dir.h"
+
+namespace layerfs::test {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+class Program : public testing::Test {
+ protected:
+  Program() {
+    write_file(dir_ / "a/file", "from a");
+    write_file(dir_ / "b/file", "from b");
+    write_file(dir_ / "b/other", "from b");
+    for (const std::string name : {"upper", "work", "mnt"}) dir_.make(name);
+  }
+
+  Ran layerfs(std::vector<std::string> args, const RunOptions& options = {}) const {
+    args.insert(args.begin(), layerfs_program());
+    return run(args, options);
+  }
+  std::string path_of(const std::string& name) const { return dir_ / name; }
+  std::string lower() const { return fmt::format("lowerdir={0}/a:{0}/b", dir_.path().string()); }
+  std::string writable() const {
+    return fmt::format("{0},upperdir={1}/upper,workdir={1}/work", lower(), dir_.path().string());
+  }
+  // Mounts, and expects that it works.
+  void mount(const std::string& options) const {
+    const Ran ran = layerfs({"mount", "-o", options, mnt_});
+    ASSERT_EQ(ran.status, 0) << ran.err;
+  }
+  void expect_refused(const Ran& ran, const std::string& part) const {
+    EXPECT_EQ(ran.status, 1);
+    EXPECT_THAT(ran.err, HasSubstr(part));
+    EXPECT_THAT(ran.err, testing::StartsWith("layerfs: "));
+    EXPECT_FALSE(is_mounted());
+  }
+
+  void must_mount_tmpfs() const {
+    ASSERT_EQ(run({"mount", "-t", "tmpfs", "none", dir_ / "other"}).status, 0);
+  }
+
+  // The line of `layerfs ps --json` about our mount point; null if there is none.
+  json listed() const {
+    json found;
+    const Ran ran = layerfs({"ps", "--json"});
+    for (const json& mount : json::parse(ran.out)) {
+      if (mount.at("mountpoint") == mnt_) found = mount;
+    }
+    return found;
+  }
+  bool is_mounted() const {
+    std::ifstream table("/proc/self/mountinfo");
+    for (std::string line; std::getline(table, line);) {
+      if (line.find(" " + mnt_ + " ") != std::string::npos) return true;
+    }
+    return false;
+  }
+  static bool runs(pid_t pid) {
+    std::ifstream stat(fmt::format("/proc/{}/stat", pid));
+    std::string id, name, state;
+    return static_cast<bool>(stat >> id >> name >> state) && state != "Z" && state != "X";
+  }
+  static bool ends_soon(pid_t pid) {
+    for (int i = 0; i < 500 && runs(pid); ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return !runs(pid);
+  }
+
+  const TempDir dir_;
+  const std::string mnt_ = dir_ / "mnt";
+};
+
+TEST_F(Program, MountsDirectoriesAndUnmounts) {
+  mount(writable());
+  EXPECT_EQ(read_file(mnt_ + "/file"), "from a");
+  EXPECT_EQ(read_file(mnt_ + "/other"), "from b");
+  write_file(mnt_ + "/new", "text");
+  EXPECT_EQ(read_file(dir_ / "upper/new"), "text");
+  EXPECT_EQ(layerfs({"umount", mnt_}).status, 0);
+  EXPECT_FALSE(is_mounted());
+}
+
+TEST_F(Program, UmountReturnsWhenTheDaemonHasEnded) {
+  mount(writable());
+  const pid_t daemon = listed().at("pid");
+  EXPECT_TRUE(runs(daemon));
+  EXPECT_EQ(layerfs({"umount", mnt_}).status, 0);
+  EXPECT_FALSE(runs(daemon));
+}
+
+TEST_F(Program, WithoutAnUpperNothingCanBeWritten) {
+  mount(lower());
+  EXPECT_EQ(mkdir((mnt_ + "/new").c_str(), 0755), -1);
+  EXPECT_EQ(errno, EROFS);
+}
+
+TEST_F(Program, ReadOnlyHoldsWithAnUpperToo) {
+  ASSERT_EQ(layerfs({"mount", "--read-only", "-o", writable(), mnt_}).status, 0);
+  EXPECT_EQ(mkdir((mnt_ + "/new").c_str(), 0755), -1);
+  EXPECT_EQ(errno, EROFS);
+}
+
+TEST_F(Program, RelativePathsAreThoseOfTheCaller) {
+  const Ran ran = layerfs({"mount", "-o", "lowerdir=a:b,upperdir=upper,workdir=work", "mnt"},
+                          {.directory = dir_.path()});
+  ASSERT_EQ(ran.status, 0) << ran.err;
+  EXPECT_EQ(read_file(mnt_ + "/file"), "from a");
+  EXPECT_EQ(listed().at("upperdir"), path_of("upper"));
+}
+
+TEST_F(Program, NamesWithColonsAndCommasAreEscaped) {
+  write_file(dir_ / "c:d,e/file", "odd");
+  mount(fmt::format(R"(lowerdir={}/c\:d\,e)", dir_.path().string()));
+  EXPECT_EQ(read_file(mnt_ + "/file"), "odd");
+}
+
+TEST_F(Program, TheDaemonHoldsNothingOfItsCaller) {
+  mount(writable());
+  const std::string proc = fmt::format("/proc/{}", listed().at("pid").get<pid_t>());
+  for (const std::string standard : {"0", "1", "2"}) {
+    EXPECT_EQ(std::filesystem::read_symlink(proc + "/fd/" + standard), "/dev/null");
+  }
+  EXPECT_EQ(std::filesystem::read_symlink(proc + "/cwd"), "/");
+}
+
+// podman's and buildah's mount_program: working directory, doubled and trailing commas, options of
+// fuse-overlayfs and SELinux, standard error read to its end.
+TEST_F(Program, IsAMountProgramForPodman) {
+  const Ran ran = layerfs({"-o",
+                           "lowerdir=a:b,upperdir=upper,workdir=work,,volatile,metacopy=on,"
+                           "context=\"system_u:object_r:t:s0:c1,c2\",",
+                           mnt_},
+                          {.directory = dir_.path(), .timeout_seconds = 20});
+  ASSERT_EQ(ran.status, 0) << ran.err;
+  EXPECT_THAT(ran.err, IsEmpty());
+  EXPECT_EQ(read_file(mnt_ + "/file"), "from a");
+  EXPECT_EQ(shell("fusermount3 -u " + mnt_).status, 0);
+  EXPECT_FALSE(is_mounted());
+}
+
+TEST_F(Program, UnknownOptionsAreWarnedOf) {
+  const Ran ran = layerfs({"-o", lower() + ",squash_to_gid=5", mnt_});
+  EXPECT_EQ(ran.status, 0);
+  EXPECT_THAT(ran.err, HasSubstr("'squash_to_gid=5'"));
+}
+
+// How containerd mounts a type of "fuse3.layerfs".
+TEST_F(Program, IsAHelperOfMountFuse) {
+  const Ran ran = shell(fmt::format(
+      "PATH={}:$PATH mount.fuse3 overlay {} -o {},dev,suid,noatime -t layerfs",
+      std::filesystem::path(layerfs_program()).parent_path().string(), mnt_, writable()));
+  ASSERT_EQ(ran.status, 0) << ran.err;
+  EXPECT_EQ(read_file(mnt_ + "/file"), "from a");
+  EXPECT_THAT(shell("grep ' " + mnt_ + " ' /proc/self/mounts").out,
+              testing::AllOf(HasSubstr("overlay "), HasSubstr("fuse.layerfs"), HasSubstr("noatime"),
+                             Not(HasSubstr("nosuid"))));
+  EXPECT_EQ(shell("umount " + mnt_).status, 0);
+}
+
+// As mount(8) calls /sbin/mount.fuse.layerfs.
+TEST_F(Program, IsAHelperOfMount) {
+  std::filesystem::create_symlink(layerfs_program(), dir_ / "mount.fuse.layerfs");
+  const Ran ran = run({dir_ / "mount.fuse.layerfs", "none", mnt_, "-n", "-v", "-o",
+                       "rw,nodev," + writable(), "-t", "fuse.layerfs"});
+  ASSERT_EQ(ran.status, 0) << ran.err;
+  EXPECT_EQ(read_file(mnt_ + "/file"), "from a");
+  EXPECT_EQ(shell("umount " + mnt_).status, 0);
+}
+
+TEST_F(Program, PsTellsWhatIsMountedWhere) {
+  mount(writable());
+  const json mount = listed();
+  EXPECT_EQ(mount.at("alive"), true);
+  EXPECT_EQ(mount.at("lowerdirs"), json({path_of("a"), path_of("b")}));
+  EXPECT_EQ(mount.at("upperdir"), path_of("upper"));
+  EXPECT_TRUE(runs(mount.at("pid")));
+  EXPECT_THAT(layerfs({"ps"}).out, HasSubstr(mnt_));
+  ASSERT_EQ(layerfs({"umount", mnt_}).status, 0);
+  EXPECT_TRUE(listed().is_null());
+}
+
+TEST_F(Program, AnotherUnmountEndsTheDaemon) {
+  mount(writable());
+  const pid_t daemon = listed().at("pid");
+  ASSERT_EQ(shell("umount " + mnt_).status, 0);
+  EXPECT_TRUE(ends_soon(daemon));
+}
+
+TEST_F(Program, SignalsUnmountAndEndTheDaemon) {
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
+    mount(writable());
+    const pid_t daemon = listed().at("pid");
+    kill(daemon, signal);
+    EXPECT_TRUE(ends_soon(daemon)) << signal;
+    EXPECT_FALSE(is_mounted()) << signal;
+  }
+}
+
+TEST_F(Program, ASignalEndsAMountInUse) {
+  mount(writable());
+  const pid_t daemon = listed().at("pid");
+  std::ofstream user(mnt_ + "/held");
+  user << "text" << std::flush;
+  kill(daemon, SIGTERM);
+  EXPECT_TRUE(ends_soon(daemon));
+  EXPECT_FALSE(is_mounted());
+  EXPECT_EQ(read_file(dir_ / "upper/held"), "text");
+}
+
+TEST_F(Program, AKilledDaemonIsSeenAndCleanedUp) {
+  mount(writable());
+  const pid_t daemon = listed().at("pid");
+  kill(daemon, SIGKILL);
+  ASSERT_TRUE(ends_soon(daemon));
+  EXPECT_EQ(listed().at("alive"), false);
+  const Ran again = layerfs({"mount", "-o", writable(), mnt_});
+  EXPECT_EQ(again.status, 1);
+  EXPECT_THAT(again.err, HasSubstr("daemon is gone"));
+  EXPECT_EQ(layerfs({"umount", mnt_}).status, 0);
+  EXPECT_FALSE(is_mounted());
+  mount(writable());
+  EXPECT_EQ(read_file(mnt_ + "/file"), "from a");
+}
+
+TEST_F(Program, TheUpperIsFreeForTheNextMountAtOnce) {
+  for (int i = 0; i < 5; ++i) {
+    mount(writable());
+    write_file(mnt_ + "/count", std::to_string(i));
+    ASSERT_EQ(shell("umount " + mnt_).status, 0);
+  }
+  EXPECT_EQ(read_file(dir_ / "upper/count"), "4");
+}
+
+TEST_F(Program, UmountOfAMountInUseSaysSo) {
+  mount(writable());
+  const std::ofstream user(mnt_ + "/held");
+  const Ran ran = layerfs({"umount", mnt_});
+  EXPECT_EQ(ran.status, 1);
+  EXPECT_THAT(ran.err, HasSubstr("is in use"));
+  EXPECT_EQ(layerfs({"umount", "--lazy", mnt_}).status, 0);
+  EXPECT_FALSE(is_mounted());
+}
+
+TEST_F(Program, UmountOfSomethingElseSaysSo) {
+  const Ran ran = layerfs({"umount", mnt_});
+  EXPECT_EQ(ran.status, 1);
+  EXPECT_THAT(ran.err, HasSubstr("is not a mount of layerfs"));
+}
+
+// In a mount namespace of its own, where no other mount of layerfs is seen.
+TEST_F(Program, UmountAllUnmountsEverything) {
+  dir_.make("mnt2");
+  const std::string script = fmt::format(
+      "mount --make-rprivate /\n"
+      "findmnt -rnt fuse.layerfs -o TARGET | xargs -r umount -l\n"
+      "{0} mount -o {1} {2}/mnt\n{0} mount -o {1} {2}/mnt2\n"
+      "{0} umount --all\n! grep fuse.layerfs /proc/self/mountinfo\n",
+      layerfs_program(), lower(), dir_.path().string());
+  const Ran ran = run({"unshare", "-m", "sh", "-ec", script});
+  EXPECT_EQ(ran.status, 0) << ran.out << ran.err;
+}
+
+TEST_F(Program, ForegroundStaysUntilUnmounted) {
+  const Ran ran =
+      shell(fmt::format("{0} mount --foreground -o {1} {2} & daemon=$!\n"
+                        "until grep -q ' {2} ' /proc/self/mountinfo; do sleep 0.05; done\n"
+                        "cat {2}/file\nkill -0 $daemon\numount {2}\nwait $daemon\n",
+                        layerfs_program(), writable(), mnt_));
+  EXPECT_EQ(ran.status, 0) << ran.err;
+  EXPECT_EQ(ran.out, "from a");
+  EXPECT_THAT(ran.err, HasSubstr("is mounted"));
+}
+
+TEST_F(Program, RefusesAMissingLowerDirectory) {
+  expect_refused(
+      layerfs({"mount", "-o", fmt::format("lowerdir={}/none", dir_.path().string()), mnt_}),
+      "/none");
+}
+
+TEST_F(Program, RefusesALowerThatIsNoDirectory) {
+  expect_refused(
+      layerfs({"mount", "-o", fmt::format("lowerdir={}/a/file", dir_.path().string()), mnt_}),
+      "/a/file");
+}
+
+TEST_F(Program, RefusesAMountPointThatIsNoDirectory) {
+  const Ran ran = layerfs({"mount", "-o", lower(), dir_ / "a/file"});
+  EXPECT_EQ(ran.status, 1);
+  EXPECT_THAT(ran.err, HasSubstr("is not a directory"));
+}
+
+TEST_F(Program, RefusesAMountPointThatIsMissing) {
+  const Ran ran = layerfs({"mount", "-o", lower(), dir_ / "none"});
+  EXPECT_EQ(ran.status, 1);
+  EXPECT_THAT(ran.err, HasSubstr("No such file"));
+}
+
+TEST_F(Program, RefusesAnUpperInUse) {
+  mount(writable());
+  dir_.make("mnt2");
+  const Ran ran = layerfs({"mount", "-o", writable(), dir_ / "mnt2"});
+  EXPECT_EQ(ran.status, 1);
+  EXPECT_THAT(ran.err, HasSubstr("in use"));
+}
+
+TEST_F(Program, RefusesAWorkDirectoryElsewhere) {
+  dir_.make("other");
+  must_mount_tmpfs();
+  expect_refused(layerfs({"mount", "-o",
+                          fmt::format("{},upperdir={}/upper,workdir={}/other", lower(),
+                                      dir_.path().string(), dir_.path().string()),
+                          mnt_}),
+                 "same file system");
+}
+
+TEST_F(Program, RefusesAUserWithoutAccessToFuse) {
+  shell(fmt::format("chmod 755 {0}; chmod 777 {0}/mnt", dir_.path().string()));
+  // A device as strict as possible, whatever this machine's is.
+  const std::string script = fmt::format(
+      "mknod -m 600 {0}/fuse c 10 229\nmount --bind {0}/fuse /dev/fuse\n"
+      "exec setpriv --reuid 65534 --regid 65534 --clear-groups {1} mount -o {2} {3}",
+      dir_.path().string(), layerfs_program(), lower(), mnt_);
+  expect_refused(run({"unshare", "-m", "sh", "-ec", script}), "/dev/fuse");
+}
+
+}  // namespace
+}  // namespace layerfs::test
