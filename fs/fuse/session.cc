@@ -6,13 +6,11 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <chrono>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -239,23 +237,11 @@ std::string MountedSession::description() const {
                      read_only_ ? ", read-only" : "");
 }
 
-// The daemon of the last mount of the same upper directory ends a moment after its umount(2)
-// returned: wait for it rather than refuse.
-Outcome<op::FileSystemPtr> open_when_free(const op::StackOptions& stack) {
-  constexpr auto kPatience = std::chrono::milliseconds(1500);
-  constexpr auto kPause = std::chrono::milliseconds(10);
-  for (auto waited = std::chrono::milliseconds(0);; waited += kPause) {
-    auto fs = op::open_file_system(stack);
-    if (fs || fs.error().code != EBUSY || waited >= kPatience) return fs;
-    std::this_thread::sleep_for(kPause);
-  }
-}
-
 }  // namespace
 
 Outcome<std::unique_ptr<Session>> Session::mount(const MountOptions& options) {
   prepare_process();
-  LAYERFS_TRY_ASSIGN(op::FileSystemPtr fs, open_when_free(options.stack));
+  LAYERFS_TRY_ASSIGN(op::FileSystemPtr fs, op::open_file_system(options.stack));
   auto session = std::make_unique<MountedSession>(options, std::move(fs));
   if (auto begun = session->begin(); !begun) {
     session->abandon();
