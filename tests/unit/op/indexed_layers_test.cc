@@ -240,7 +240,7 @@ TEST(IndexedLayers, AreChangedAsPlainLayersAre) {
       log.push_back(error_of(opened));
       if (!opened) return;
       const std::byte bytes[] = {std::byte{'+'}};
-      log.push_back(error_of(write(*fs, node(where), opened->handle, bytes, 1, false)));
+      log.push_back(error_of(write(*fs, node(where), opened->handle, bytes, 1, std::nullopt)));
       release(*fs, node(where), opened->handle);
     };
     chmod("a/b/c/deep", 0600);
