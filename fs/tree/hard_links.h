@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <mutex>
 #include <unordered_map>
 #include <utility>
@@ -24,6 +25,8 @@ class HardLinks {
     Name name;
   };
 
+  bool empty() const { return count_.load(std::memory_order_acquire) == 0; }
+
   // Counts a lookup on the node that is known for `ino`; null if there is none.
   Node* find_and_count(ino_t ino) {
     std::lock_guard lock(mutex_);
@@ -38,6 +41,7 @@ class HardLinks {
     std::lock_guard lock(mutex_);
     node.set(Node::kHardLink);
     links_[node.ino].node = &node;
+    count_.store(links_.size(), std::memory_order_release);
   }
 
   // Remembers a lower name; false if it was known. The caller has pinned `dir` if true.
@@ -72,6 +76,7 @@ class HardLinks {
     if (it == links_.end() || it->second.node != identity) return {};
     std::vector<Alias> aliases = std::move(it->second.aliases);
     links_.erase(it);
+    count_.store(links_.size(), std::memory_order_release);
     return aliases;
   }
 
@@ -81,6 +86,7 @@ class HardLinks {
     std::vector<Alias> aliases;
   };
   std::mutex mutex_;
+  std::atomic<std::size_t> count_{0};  // of links_, to be asked without the mutex
   std::unordered_map<ino_t, Links> links_;
 };
 

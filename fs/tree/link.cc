@@ -11,7 +11,7 @@ namespace layerfs::tree {
 
 Result<void> Tree::name_lower_data(const std::string& path, const Node& node) {
   if (!node.has(Node::kMetacopy)) return {};
-  const std::string dir = node.lower.dir->path();
+  const std::string dir = node.lower.dir->union_path();
   const std::string redirect =
       (dir.empty() ? "/" : "/" + dir + "/") + std::string(node.lower.name.view());
   return sys::set_xattr(path, stack_->names().mark(layer::mark::kRedirect), redirect);

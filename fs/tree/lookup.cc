@@ -50,7 +50,9 @@ Result<Tree::Made> Tree::make_node(const ShapeToken& shape, Node& dir, Entry& en
                                                      : make_lower_node(dir, entry, st));
   const bool linked =
       !S_ISDIR(st.st_mode) && st.st_nlink > 1 && (in_upper || stack_->options().index);
-  if (linked) {
+  // The last of several names may still be that of a node which the kernel knows by another.
+  const bool was_linked = !S_ISDIR(st.st_mode) && in_upper && !hard_links_.empty();
+  if (linked || was_linked) {
     if (Node* known = hard_links_.find_and_count(node->ino)) {
       if (!in_upper) remember_lower_name(*known, dir, entry);
       return Made{known, std::nullopt};

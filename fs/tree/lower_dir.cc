@@ -16,4 +16,13 @@ std::string LowerDir::path() const {
   return path;
 }
 
+std::string LowerDir::union_path() const {
+  if (seen_as != nullptr) return seen_as->union_path();
+  if (parent == nullptr) return {};
+  std::string path = parent->union_path();
+  if (!path.empty()) path += '/';
+  path += name.view();
+  return path;
+}
+
 }  // namespace layerfs::tree

@@ -21,8 +21,15 @@ struct LowerDir {
   std::size_t position = 0;                // of the layer in Stack::roots()
   layer::IndexSlot slot = layer::kNoSlot;  // in the layer's index; kNoSlot: it is not there
 
+  // Of a directory that a redirect in a layer above leads to: the directory with the redirect.
+  std::shared_ptr<const LowerDir> seen_as;
+
   // Relative to the layer's root; empty for the root.
   std::string path() const;
+
+  // Where the union of the lower layers alone shows it, relative to its root: what a redirect in
+  // the upper has to say to lead here.
+  std::string union_path() const;
 };
 
 using LowerDirPtr = std::shared_ptr<const LowerDir>;

@@ -168,7 +168,11 @@ Result<std::vector<LowerDirPtr>> Tree::merge(const std::vector<LowerDirPtr>& can
     for (const LowerDirPtr& parent : parents)
       if (parent->position >= below) siblings.push_back(parent);
     LAYERFS_TRY_ASSIGN(std::vector<LowerDirPtr> rest, follow_dir(siblings, below, marks.redirect));
-    chain.insert(chain.end(), rest.begin(), rest.end());
+    for (const LowerDirPtr& at : rest) {
+      auto redirected = std::make_shared<LowerDir>(*at);
+      redirected->seen_as = dir;
+      chain.push_back(std::move(redirected));
+    }
     break;
   }
   return chain;

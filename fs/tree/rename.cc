@@ -154,8 +154,8 @@ class Rename {
     if (moving.node->is_dir()) {
       const auto& lowers = moving.node->dir->lowers;
       if (!lowers.empty())
-        LAYERFS_TRY(
-            sys::set_xattr(path, names.mark(layer::mark::kRedirect), "/" + lowers.front()->path()));
+        LAYERFS_TRY(sys::set_xattr(path, names.mark(layer::mark::kRedirect),
+                                   "/" + lowers.front()->union_path()));
       else if (place.needs_whiteout)
         LAYERFS_TRY(sys::set_xattr(path, names.mark(layer::mark::kOpaque), layer::kOpaqueValue));
     } else {
