@@ -9,7 +9,9 @@
 namespace layerfs::fuse {
 
 enum class Transport {
-  kAuto,     // io_uring where the kernel and libfuse have it, else /dev/fuse
+  // /dev/fuse: a handler that sleeps there delays only its own caller, while it holds up all that
+  // comes from the same processor through io_uring.
+  kAuto,
   kIoUring,  // refuse to mount without it
   kDevFuse,
 };

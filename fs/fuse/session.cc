@@ -222,10 +222,10 @@ void MountedSession::end() noexcept {
   if (mounted_ && !fuse_session_exited(session_.get())) detach();
   mounted_ = false;
   if (!workers_) return;
-  workers_->stop();
-  workers_.reset();
+  workers_->stop();  // the object stays: a signal may still call stop()
   // Only the end of libfuse's loop ends its threads for io_uring, and must do so once.
   if (!served_ && context_.agreed && context_.agreed->io_uring) fuse_session_loop(session_.get());
+  served_ = true;
 }
 
 std::string MountedSession::description() const {
