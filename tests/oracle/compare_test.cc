@@ -108,7 +108,16 @@ TEST(OracleCompare, OnlyTheKernelsOwnRefusalsAreDeclined) {
   fchmod.kind = OpKind::kFchmod;
   fchmod.slot = 1;
   EXPECT_TRUE(yardstick_declines(full(), fchmod, "EEXIST"));
+  EXPECT_TRUE(yardstick_declines(full(), fchmod, "ENOTDIR"));
   EXPECT_FALSE(yardstick_declines(full(), fchmod, "EPERM"));
+  Op remove;
+  remove.kind = OpKind::kRemovexattr;
+  remove.path = "a";
+  remove.name = "system.posix_acl_access";
+  EXPECT_TRUE(yardstick_declines(full(), remove, "ENODATA"));
+  EXPECT_FALSE(yardstick_declines(full(), remove, "EPERM"));
+  remove.name = "user.a";
+  EXPECT_FALSE(yardstick_declines(full(), remove, "ENODATA"));
 }
 
 }  // namespace
