@@ -99,6 +99,8 @@ void tell(int fd, const std::string& message) {
 
 [[noreturn]] void run_child(const Start& start, const Serve& serve, sys::UniqueFd parent) {
   ::setsid();
+  // Whoever waits for the answer may have been killed: the mount is served all the same.
+  ::signal(SIGPIPE, SIG_IGN);
   int status = 1;
   {
     auto session = start();

@@ -186,8 +186,8 @@ TEST_F(BadMount, AnUpperInUseIsRefused) {
   EXPECT_EQ(read_file(again / "alive"), "yes");
 }
 
-TEST_F(BadMount, AnUnknownImageIsRefused) {
-  EXPECT_THAT(expect_refused({"nowhere/to/be:found"}), HasSubstr("nowhere/to/be:found"));
+TEST_F(BadMount, AnImageWithoutAStoreIsRefused) {
+  EXPECT_THAT(expect_refused({"nowhere/to/be:found"}), HasSubstr("there is no store"));
 }
 
 TEST_F(BadMount, AMountPointThatIsNoDirectoryIsRefused) {
