@@ -21,6 +21,7 @@ struct Layer {
   std::string path;          // absolute: the tree, in kernel overlayfs's lower layer format
   std::string index;         // absolute: where the layer's index is, if it has one
   std::uint64_t size;        // bytes of regular files
+  bool has_root = false;     // the archive has an entry for the root directory itself
   bool opaque_root = false;  // nothing of the layers below it is seen
   Ownership ownership = Ownership::kReal;
   sys::UniqueFd lease;  // the layer's directory, with a shared lock

@@ -83,6 +83,18 @@ Outcome<LayerRecord> parse_layer_record(std::string_view text) {
   return record;
 }
 
+namespace {
+
+Outcome<LayerRecord> read_record(const Layer& layer) {
+  const Result<std::string> text = read_file(layer.lease.get(), kLayerRecord, kRecordLimit);
+  if (!text) return refuse("cannot read the record of the layer '" + layer.key + "'", text.error());
+  Outcome<LayerRecord> record = parse_layer_record(*text);
+  if (!record) return refuse("the layer '" + layer.key + "' is broken: " + record.error().sentence);
+  return record;
+}
+
+}  // namespace
+
 Outcome<Layer> lease_layer(const StoreDir& store, const std::string& key) {
   const std::string path = store.path(relative(key));
   sys::UniqueFd fd(::openat(store.fd(), relative(key).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -99,22 +111,16 @@ Outcome<Layer> lease_layer(const StoreDir& store, const std::string& key) {
               path + "/" + kLayerIndex,
               0,
               false,
+              false,
               Ownership::kReal,
               std::move(fd)};
-  LAYERFS_TRY_ASSIGN(const LayerRecord record, read_layer_record(layer));
+  LAYERFS_TRY_ASSIGN(const LayerRecord record, read_record(layer));
   layer.diff_id = record.diff_id;
   layer.size = record.size;
+  layer.has_root = record.has_root;
   layer.opaque_root = record.opaque_root;
   layer.ownership = record.ownership;
   return layer;
-}
-
-Outcome<LayerRecord> read_layer_record(const Layer& layer) {
-  const Result<std::string> text = read_file(layer.lease.get(), kLayerRecord, kRecordLimit);
-  if (!text) return refuse("cannot read the record of the layer '" + layer.key + "'", text.error());
-  Outcome<LayerRecord> record = parse_layer_record(*text);
-  if (!record) return refuse("the layer '" + layer.key + "' is broken: " + record.error().sentence);
-  return record;
 }
 
 }  // namespace layerfs::store

@@ -46,7 +46,4 @@ Outcome<LayerRecord> parse_layer_record(std::string_view json);
 // Leases the unpacked layer. Refuses one that is not there, or whose record is broken.
 Outcome<Layer> lease_layer(const StoreDir& store, const std::string& key);
 
-// The record of a leased layer.
-Outcome<LayerRecord> read_layer_record(const Layer& layer);
-
 }  // namespace layerfs::store

@@ -91,8 +91,7 @@ std::string fresh_name(const Image& image) {
 // layer that has an entry for it.
 Outcome<void> give_root_attributes(int upper, const std::vector<Layer>& layers) {
   for (const Layer& layer : layers) {
-    LAYERFS_TRY_ASSIGN(const LayerRecord record, read_layer_record(layer));
-    if (!record.has_root) continue;
+    if (!layer.has_root) continue;
     struct stat root;
     if (::fstatat(layer.lease.get(), kLayerTree, &root, AT_SYMLINK_NOFOLLOW) != 0) {
       return refuse("cannot read '" + layer.path + "'", Errno::last());

@@ -51,6 +51,10 @@ void use_layers(const std::vector<store::Layer>& layers, op::StackOptions& stack
     stack.lowerdirs.push_back(layer.path);
     stack.layer_indexes.push_back(layer.index);
   }
+  const auto rooted = std::ranges::find(layers, true, &store::Layer::has_root);
+  if (rooted != layers.end()) {
+    stack.root_lower = static_cast<std::size_t>(rooted - layers.begin());
+  }
 }
 
 // The snapshot to write to: the named one if it is there, else a new one over the image.

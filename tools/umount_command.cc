@@ -29,9 +29,13 @@ Outcome<void> unmount_one(const LiveMount& mount, bool lazy) {
   LAYERFS_TRY(unmounted);
   // So that the directories below are free when the command returns.
   if (!lazy && mount.record.pid > 0 && !wait_for_end(mount.record.pid, kPatienceSeconds)) {
-    return refuse(fmt::format("{} is unmounted, but its daemon (process {}) still runs", mountpoint,
-                              mount.record.pid),
-                  EBUSY);
+    return refuse(
+        fmt::format("{0} is unmounted here, but somebody else still uses it: another mount "
+                    "namespace (a container that was started meanwhile), or what was "
+                    "unmounted lazily below it. Its daemon (process {1}) ends when they "
+                    "let go; `grep {0} /proc/[0-9]*/mountinfo` shows who they are",
+                    mountpoint, mount.record.pid),
+        EBUSY);
   }
   return {};
 }

@@ -47,8 +47,7 @@ Result<IndexedInode> find_inode(const layer::Index& index, const LowerDir& dir,
 }
 
 // The inode of a node that lies in a lower layer only; nothing if that layer has no index.
-Result<std::optional<IndexedInode>> indexed_inode(const Node& node) {
-  const LowerDir& dir = node.is_dir() ? *node.dir->lowers.front() : *node.lower.dir;
+Result<std::optional<IndexedInode>> indexed_inode(const Node& node, const LowerDir& dir) {
   const layer::Index* index = index_of(dir);
   if (index == nullptr) return std::nullopt;
   if (node.is_dir()) return index->inode(dir.slot);
@@ -130,16 +129,27 @@ Result<void> Tree::list_lower(const LowerDirPtr& dir,
   return {};
 }
 
+const LowerDirPtr& Tree::shown_root(const std::vector<LowerDirPtr>& lowers) const {
+  const std::size_t wanted = stack_->options().root_lower;
+  return wanted < lowers.size() ? lowers[wanted] : lowers.front();
+}
+
+const LowerDirPtr& Tree::shown_lower(const Node& node) const {
+  if (!node.is_dir()) return node.lower.dir;
+  const auto& lowers = node.dir->lowers;
+  return &node == root_ ? shown_root(lowers) : lowers.front();
+}
+
 Result<std::optional<struct stat>> Tree::indexed_attr(const Node& node) const {
-  LAYERFS_TRY_ASSIGN(const auto inode, indexed_inode(node));
+  LAYERFS_TRY_ASSIGN(const auto inode, indexed_inode(node, *shown_lower(node)));
   if (!inode) return std::nullopt;
-  const LowerDirPtr& dir = node.is_dir() ? node.dir->lowers.front() : node.lower.dir;
+  const LowerDirPtr& dir = shown_lower(node);
   return on_device(inode->attr, dir->layer->device());
 }
 
 Result<std::string> Tree::readlink(const ShapeToken& shape, Node& node) {
   if (!node.has(Node::kUpper)) {
-    LAYERFS_TRY_ASSIGN(const auto inode, indexed_inode(node));
+    LAYERFS_TRY_ASSIGN(const auto inode, indexed_inode(node, *shown_lower(node)));
     if (inode) return std::string(inode->text);
   }
   LAYERFS_TRY_ASSIGN(Place at, place(shape, node));
@@ -148,13 +158,13 @@ Result<std::string> Tree::readlink(const ShapeToken& shape, Node& node) {
 
 bool Tree::has_no_xattrs(const Node& node) const {
   if (node.has(Node::kUpper)) return false;
-  const auto inode = indexed_inode(node);
+  const auto inode = indexed_inode(node, *shown_lower(node));
   return inode && *inode && ((*inode)->flags & layer::index_flag::kAnyXattr) == 0;
 }
 
 std::optional<bool> Tree::is_program(const Node& node) const {
   if (node.has(Node::kUpper)) return std::nullopt;
-  const auto inode = indexed_inode(node);
+  const auto inode = indexed_inode(node, *shown_lower(node));
   if (!inode || !*inode) return std::nullopt;
   return ((*inode)->flags & layer::index_flag::kProgram) != 0;
 }

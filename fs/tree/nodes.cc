@@ -18,7 +18,7 @@ Outcome<void> Tree::make_root() {
   auto lowers = merge(stack_->roots(), {});
   if (!lowers) return refuse("the roots of the layers cannot be read", lowers.error());
   const bool has_upper = upper() != nullptr;
-  const int fd = has_upper ? upper()->root.get() : lowers->front()->layer->root();
+  const int fd = has_upper ? upper()->root.get() : shown_root(*lowers)->layer->root();
   auto st = sys::stat_fd(fd);
   if (!st) return refuse("the root of the topmost layer cannot be read", st.error());
   ino_t ino = stack_->map_ino(st->st_dev, st->st_ino);

@@ -83,7 +83,7 @@ Result<sys::UniqueFd> Tree::open_long_path(int root, const std::string& path) {
 Result<Place> Tree::place(const ShapeToken& shape, Node& node) {
   if (node.is_dir()) {
     if (!node.has(Node::kUpper)) {
-      LAYERFS_TRY_ASSIGN(FdRef fd, lower_dir(node.dir->lowers.front()));
+      LAYERFS_TRY_ASSIGN(FdRef fd, lower_dir(shown_lower(node)));
       return Place(std::move(fd));
     }
     LAYERFS_TRY_ASSIGN(FdRef fd, upper_dir(shape, node));

@@ -21,9 +21,10 @@ namespace layerfs::tree {
 struct StackOptions {
   std::vector<std::string> lowerdirs;      // topmost first; at least one unless there is an upper
   std::vector<std::string> layer_indexes;  // index files of `lowerdirs`, as far as they have one
-  std::string upperdir;                    // empty: a read-only union
-  std::string workdir;                     // on the same file system as upperdir
-  bool user_xattr = false;                 // user.overlay.* instead of trusted.overlay.*
+  std::size_t root_lower = 0;   // whose root gives the union's its attributes if there is no upper
+  std::string upperdir;         // empty: a read-only union
+  std::string workdir;          // on the same file system as upperdir
+  bool user_xattr = false;      // user.overlay.* instead of trusted.overlay.*
   bool volatile_upper = false;  // no syncing; the work directory is marked as overlayfs does
   bool redirect_dir = true;     // rename of lower directories by overlay.redirect, else EXDEV
   bool metacopy = true;         // changes of metadata copy no data

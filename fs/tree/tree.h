@@ -222,6 +222,11 @@ class Tree {
   // Entries' ino is the layer's own, or 0 where only the entry's inode can tell.
   Result<void> list_lower(const LowerDirPtr& dir,
                           const std::function<Result<void>(const layer::Listed&)>& fn);
+  // Where the attributes of a node are that lies in lower layers only: the directory itself, or the
+  // one that the file is in.
+  const LowerDirPtr& shown_lower(const Node& node) const;
+  // Of the root's `lowers`, the one that StackOptions::root_lower names.
+  const LowerDirPtr& shown_root(const std::vector<LowerDirPtr>& lowers) const;
   // Attributes of a node that lies in an indexed lower layer only.
   Result<std::optional<struct stat>> indexed_attr(const Node& node) const;
 

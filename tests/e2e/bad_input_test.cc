@@ -116,6 +116,15 @@ TEST_F(BadImage, WhatIsNoArchiveIsRefused) {
   expect_refused("/dev/null");
 }
 
+TEST_F(BadImage, AnImageThatIsNotInTheStoreIsNamed) {
+  const fs::path point = layerfs_.dir().make("point");
+  const Ran ran = layerfs_({"mount", "absent:1", point});
+  EXPECT_EQ(ran.status, 1);
+  EXPECT_THAT(ran.err, IsASentence());
+  EXPECT_THAT(ran.err, HasSubstr("absent:1"));
+  EXPECT_FALSE(is_mounted(point));
+}
+
 TEST_F(BadImage, AFullDiskLeavesTheStoreAsItWas) {
   const fs::path disk = layerfs_.dir().make("store-on-small-disk");
   ASSERT_TRUE(run({"mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", disk}).ok());

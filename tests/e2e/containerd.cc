@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <set>
+#include <sstream>
 #include <stdexcept>
 #include <thread>
 
@@ -65,15 +67,32 @@ void Containerd::import(const fs::path& archive) const {
   if (!ran.ok()) throw std::runtime_error("ctr images import: " + ran.out + ran.err);
 }
 
+std::string Containerd::snapshots(const std::string& arguments) const {
+  const Ran ran = ctr("snapshots --snapshotter overlayfs " + arguments);
+  if (!ran.ok()) throw std::runtime_error("ctr snapshots " + arguments + ": " + ran.out + ran.err);
+  return ran.out;
+}
+
+std::string Containerd::topmost() const {
+  // A line is a key, its parent unless it is a base, and its kind, after a line of headings.
+  std::istringstream lines(snapshots("ls"));
+  std::set<std::string> keys, parents;
+  std::string line;
+  for (std::getline(lines, line); std::getline(lines, line);) {
+    std::istringstream words(line);
+    std::string key, parent;
+    words >> key >> parent;
+    keys.insert(key);
+    parents.insert(parent);
+  }
+  for (const std::string& parent : parents) keys.erase(parent);
+  if (keys.size() != 1) throw std::runtime_error("not one topmost snapshot: " + snapshots("ls"));
+  return *keys.begin();
+}
+
 void Containerd::mount_view(const fs::path& point) const {
-  const std::string snapshots =
-      "ctr --address " + (dir_ / "socket").string() + " -n test snapshots --snapshotter overlayfs ";
-  // The topmost is the only one that is nobody's parent; its key comes first in its line.
-  const Ran ran =
-      shell("all=$(" + snapshots + "ls | tail -n +2); top=$(echo \"$all\" | awk '" +
-            "{ key[$1] = 1; parent[$2] = 1 } END { for (k in key) if (!(k in parent)) " +
-            "print k }'); " + snapshots + "view view-of-test \"$top\" >/dev/null; " + snapshots +
-            "mounts " + point.string() + " view-of-test | sh -e");
+  snapshots("view view-of-test " + topmost());
+  const Ran ran = shell(snapshots("mounts " + point.string() + " view-of-test"));
   if (!ran.ok()) throw std::runtime_error("no view of containerd's layers: " + ran.out + ran.err);
 }
 

@@ -28,6 +28,9 @@ class Containerd {
 
  private:
   Ran ctr(const std::string& arguments) const;
+  // What `ctr snapshots` prints; throws if it fails.
+  std::string snapshots(const std::string& arguments) const;
+  std::string topmost() const;
 
   std::filesystem::path dir_;
   pid_t process_ = -1;

@@ -47,6 +47,8 @@ struct Source {
   std::string image;    // "demo" or "edited"
 };
 
+void PrintTo(const Source& source, std::ostream* out) { *out << source.archive; }
+
 class RealImage : public ::testing::TestWithParam<Source> {
  protected:
   void SetUp() override {
@@ -65,14 +67,6 @@ TEST_P(RealImage, ReadOnlyMountEqualsOverlayfsOverContainerdsLayers) {
 TEST_P(RealImage, WritableMountEqualsOverlayfsOverContainerdsLayers) {
   const fs::path root = layerfs_.mount({"real"});
   EXPECT_THAT(differences(ContainerdTrees::of(GetParam().image), read_tree(root)), IsEmpty());
-}
-
-TEST_P(RealImage, StaysEqualWhenReadAgainAndWhenCachesAreDropped) {
-  const fs::path root = layerfs_.mount({"real"});
-  const Tree first = read_tree(root);
-  EXPECT_THAT(differences(first, read_tree(root)), IsEmpty());
-  write_file("/proc/sys/vm/drop_caches", "2");
-  EXPECT_THAT(differences(first, read_tree(root)), IsEmpty());
 }
 
 INSTANTIATE_TEST_SUITE_P(Sources, RealImage,
@@ -96,6 +90,16 @@ TEST(RealImages, EqualUmocisUnpackedTree) {
   ASSERT_TRUE(layerfs({"import", real_images() / "layout", "--name", "demo"}).ok());
   const fs::path root = layerfs.mount({"--read-only", "demo"});
   EXPECT_THAT(differences(read_tree(dir / "bundle/rootfs"), read_tree(root)), IsEmpty());
+}
+
+TEST(RealImages, StayEqualWhenReadAgainAndWhenCachesAreDropped) {
+  Layerfs layerfs;
+  ASSERT_TRUE(layerfs({"import", real_images() / "oci-gzip", "--name", "edited"}).ok());
+  const fs::path root = layerfs.mount({"edited"});
+  const Tree first = read_tree(root);
+  EXPECT_THAT(differences(first, read_tree(root)), IsEmpty());
+  write_file("/proc/sys/vm/drop_caches", "2");
+  EXPECT_THAT(differences(first, read_tree(root)), IsEmpty());
 }
 
 // One image in four encodings is unpacked once.

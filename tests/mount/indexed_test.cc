@@ -92,5 +92,16 @@ TEST_F(Indexed, XattrsAreShownWhereALayerHasSome) {
   EXPECT_EQ(look("getfattr -d b"), "");
 }
 
+TEST_F(Indexed, RootOfAReadOnlyMountIsTheOneOfTheChosenLayer) {
+  build("chmod 711 .; touch -d @1000 .; setfattr -n user.of -v chosen .");
+  fuse::MountOptions options;
+  options.stack.lowerdirs = {dir_.make("top"), dir_ / "layer"};
+  options.stack.layer_indexes = {"", dir_ / "index"};
+  options.stack.root_lower = 1;
+  options.mountpoint = root_ = dir_.make("mnt");
+  mount_.emplace(options);
+  EXPECT_EQ(look("stat -c '%a %Y' .; getfattr --only-values -n user.of ."), "711 1000\nchosen");
+}
+
 }  // namespace
 }  // namespace layerfs::test

@@ -37,6 +37,14 @@ TEST_F(Snapshots, TakeTheRootsAttributesFromTheTopmostLayerThatHasThem) {
   EXPECT_EQ(status_of(made->upper).st_mtime, 1'000'000'000);
 }
 
+TEST_F(Snapshots, AndTheirLayersTellWhichOneHasARoot) {
+  const auto layers = store().layers(image());
+  ASSERT_TRUE(layers);
+  ASSERT_EQ(layers->size(), 2U);
+  EXPECT_FALSE(layers->at(0).has_root);
+  EXPECT_TRUE(layers->at(1).has_root);
+}
+
 TEST_F(Snapshots, AreThereAgain) {
   {
     const Outcome<store::Snapshot> made = store().create_snapshot(image(), "s");
