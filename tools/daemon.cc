@@ -36,14 +36,20 @@ class StopOnSignals {
     struct sigaction action = {};
     action.sa_handler = stop_session;
     sigemptyset(&action.sa_mask);
+    sigset_t heard;
+    sigemptyset(&heard);
     for (std::size_t i = 0; i < kSignals.size(); ++i) {
       ::sigaction(kSignals[i], &action, &before_[i]);
+      sigaddset(&heard, kSignals[i]);
     }
     ::signal(SIGPIPE, SIG_IGN);
+    // Whoever started us may have blocked them, and that is inherited.
+    ::pthread_sigmask(SIG_UNBLOCK, &heard, &mask_before_);
   }
   StopOnSignals(const StopOnSignals&) = delete;
   StopOnSignals& operator=(const StopOnSignals&) = delete;
   ~StopOnSignals() {
+    ::pthread_sigmask(SIG_SETMASK, &mask_before_, nullptr);
     for (std::size_t i = 0; i < kSignals.size(); ++i) {
       ::sigaction(kSignals[i], &before_[i], nullptr);
     }
@@ -53,6 +59,7 @@ class StopOnSignals {
  private:
   static constexpr std::array kSignals = {SIGTERM, SIGINT, SIGHUP};
   std::array<struct sigaction, kSignals.size()> before_ = {};
+  sigset_t mask_before_ = {};
 };
 
 Outcome<void> serve_here(fuse::Session& session, const Serve& serve) {

@@ -218,6 +218,16 @@ TEST_F(Program, SignalsUnmountAndEndTheDaemon) {
   }
 }
 
+TEST_F(Program, SignalsThatTheCallerHadBlockedEndTheDaemonToo) {
+  const Ran ran =
+      run({"env", "--block-signal=TERM", layerfs_program(), "mount", "-o", writable(), mnt_});
+  ASSERT_EQ(ran.status, 0) << ran.err;
+  const pid_t daemon = listed().at("pid");
+  kill(daemon, SIGTERM);
+  EXPECT_TRUE(ends_soon(daemon));
+  EXPECT_FALSE(is_mounted());
+}
+
 TEST_F(Program, ASignalEndsAMountInUse) {
   mount(writable());
   const pid_t daemon = listed().at("pid");

@@ -1,0 +1,175 @@
+#include "tools/mounting.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <ostream>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "fs/fuse/passthrough.h"
+#include "fs/fuse/session.h"
+#include "layerstore/layer_index.h"
+#include "layerstore/snapshot.h"
+#include "layerstore/store.h"
+#include "tools/daemon.h"
+#include "tools/runtime_state.h"
+
+namespace layerfs::tools {
+
+namespace {
+
+namespace stdfs = std::filesystem;
+
+// What a mounted image needs besides the mount: as long as they live, the store keeps its layers.
+struct Leases {
+  std::optional<store::Snapshot> snapshot;
+  bool snapshot_is_new = false;
+  std::vector<store::Layer> layers;
+};
+
+void use_layers(const std::vector<store::Layer>& layers, op::StackOptions& stack) {
+  for (const store::Layer& layer : layers) {
+    // A store that cannot be written goes on without.
+    (void)store::ensure_index(layer);
+    stack.lowerdirs.push_back(layer.path);
+    stack.layer_indexes.push_back(layer.index);
+  }
+  const auto rooted = std::ranges::find(layers, true, &store::Layer::has_root);
+  if (rooted != layers.end()) {
+    stack.root_lower = static_cast<std::size_t>(rooted - layers.begin());
+  }
+}
+
+// The snapshot to write to: the named one if it is there, else a new one over the image.
+Outcome<store::Snapshot> take_snapshot(const store::Store& store, const MountOrder& mount,
+                                       bool& is_new) {
+  const std::string& name = mount.request.snapshot;
+  if (mount.image.empty()) return store.open_snapshot(name);
+  LAYERFS_TRY_ASSIGN(const store::Image image, store.find(mount.image));
+  if (!name.empty()) {
+    LAYERFS_TRY_ASSIGN(const auto known, store.snapshots());
+    const auto found = std::ranges::find(known, name, &store::SnapshotInfo::name);
+    if (found != known.end()) {
+      LAYERFS_TRY_ASSIGN(store::Snapshot snapshot, store.open_snapshot(name));
+      if (snapshot.manifest == image.manifest) return snapshot;
+      return refuse(fmt::format("snapshot '{}' was made of another image ({}); mount it alone with "
+                                "--snapshot, or choose another name",
+                                name, found->image.empty() ? found->manifest : found->image),
+                    EEXIST);
+    }
+  }
+  is_new = true;
+  return store.create_snapshot(image, name);
+}
+
+// Fills in the layers of an image or snapshot.
+Outcome<Leases> resolve_image(MountOrder& mount) {
+  LAYERFS_TRY_ASSIGN(const store::Store store, store::Store::open(mount.root));
+  Leases leases;
+  op::StackOptions& stack = mount.request.mount.stack;
+  if (mount.request.mount.read_only && mount.request.snapshot.empty()) {
+    LAYERFS_TRY_ASSIGN(const store::Image image, store.find(mount.image));
+    LAYERFS_TRY_ASSIGN(leases.layers, store.layers(image));
+    use_layers(leases.layers, stack);
+    return leases;
+  }
+  LAYERFS_TRY_ASSIGN(store::Snapshot snapshot, take_snapshot(store, mount, leases.snapshot_is_new));
+  use_layers(snapshot.layers, stack);
+  stack.upperdir = snapshot.upper;
+  stack.workdir = snapshot.work;
+  mount.request.snapshot = snapshot.name;
+  if (mount.image.empty()) mount.image = snapshot.image;
+  leases.snapshot = std::move(snapshot);
+  return leases;
+}
+
+std::string absolute(const std::string& path) {
+  return path.empty() ? path : stdfs::absolute(path).lexically_normal().string();
+}
+
+MountRecord record_of(const MountOrder& mount, const fuse::Session& session) {
+  MountRecord record;
+  const fuse::MountOptions& options = mount.request.mount;
+  record.mountpoint = options.mountpoint;
+  record.image = mount.image;
+  record.snapshot = mount.request.snapshot;
+  for (const std::string& lower : options.stack.lowerdirs) {
+    record.lowerdirs.push_back(absolute(lower));
+  }
+  record.upperdir = absolute(options.stack.upperdir);
+  record.transport = session.description();
+  record.device = session.device();
+  record.pid = ::getpid();
+  record.since = std::chrono::duration_cast<std::chrono::nanoseconds>(
+                     std::chrono::system_clock::now().time_since_epoch())
+                     .count();
+  return record;
+}
+
+// A snapshot that was made for a mount which then failed holds nothing.
+void drop_new_snapshot(const MountOrder& mount, Leases leases) {
+  if (!leases.snapshot || !leases.snapshot_is_new) return;
+  const std::string name = leases.snapshot->name;
+  leases = {};
+  const auto store = store::Store::open(mount.root);
+  if (!store) return;
+  if (const auto removed = store->remove_snapshot(name); !removed) {
+    spdlog::warn("{}", removed.error().sentence);
+  }
+}
+
+void log_counts(const fuse::Session& session) {
+  for (const auto& [kind, count] : session.request_counts()) {
+    spdlog::info("{} requests {}", count, kind);
+  }
+}
+
+}  // namespace
+
+Outcome<Mounted> carry_out(MountOrder mount, Io& io) {
+  fuse::MountOptions& options = mount.request.mount;
+  if (options.debug) spdlog::set_level(spdlog::level::debug);
+  options.mountpoint = absolute_mountpoint(options.mountpoint);
+  Leases leases;
+  if (names_layers(mount.request)) {
+    LAYERFS_TRY(check_layers(mount.request));
+  } else {
+    LAYERFS_TRY_ASSIGN(leases, resolve_image(mount));
+  }
+  // Only root of the machine can write trusted.overlay.*; kernel overlayfs asks for userxattr
+  // there.
+  if (!fuse::may_pass_through()) options.stack.user_xattr = true;
+
+  std::unique_ptr<RecordFile> record;
+  const Start start = [&]() -> Outcome<std::unique_ptr<fuse::Session>> {
+    LAYERFS_TRY_ASSIGN(auto session, fuse::Session::mount(options));
+    // Before anybody is told that the mount is live, and before the working directory changes.
+    record = std::make_unique<RecordFile>(record_of(mount, *session));
+    if (mount.foreground) {
+      io.err << "layerfs: " << options.mountpoint << " is mounted (" << session->description()
+             << "); interrupt to unmount\n";
+    }
+    return session;
+  };
+  const Serve serve = [&](fuse::Session& session) -> Outcome<void> {
+    auto served = session.serve();
+    record.reset();
+    if (options.debug) log_counts(session);
+    return served;
+  };
+  const Mounted mounted{mount.request.snapshot, leases.snapshot_is_new};
+  auto done = run_session(start, serve, mount.foreground);
+  if (done) return mounted;
+  drop_new_snapshot(mount, std::move(leases));
+  return tl::make_unexpected(std::move(done.error()));
+}
+
+}  // namespace layerfs::tools
