@@ -14,6 +14,7 @@
 #include "fs/fuse/libfuse.h"
 #include "fs/fuse/reply.h"
 #include "fs/fuse/request_counts.h"
+#include "fs/fuse/slow_work.h"
 #include "fs/op/backing.h"
 #include "fs/op/file_system.h"
 #include "fs/op/types.h"
@@ -29,17 +30,16 @@ struct Context {
   std::optional<Agreed> agreed;  // empty until INIT came
   bool end_xattrs = false;       // no layer has any and none can come: GETXATTR ends for good
   bool volatile_upper = false;   // FSYNC ends for good
+  // For requests that sleep, where other threads may answer and few read; else null.
+  SlowWork* slow_work = nullptr;
   RequestCounts counts;
 };
 
-// Runs `body(context, reply)` for one request, on libfuse's thread. Whatever it throws becomes an
-// errno, and a request that it leaves unanswered is answered EIO. libfuse ends its threads by
-// pthread_cancel, which must not happen inside of our frames.
+// Runs `body(context, reply)` for one request. Whatever it throws becomes an errno, and a request
+// that it leaves unanswered is answered EIO.
 template <typename Body>
-void dispatch(fuse_req_t request, RequestKind kind, const Body& body) noexcept {
-  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, nullptr);
+void answer(fuse_req_t request, RequestKind kind, const Body& body) noexcept {
   auto& context = *static_cast<Context*>(fuse_req_userdata(request));
-  context.counts.add(kind);
   Reply reply(request);
   try {
     body(context, reply);
@@ -51,6 +51,49 @@ void dispatch(fuse_req_t request, RequestKind kind, const Body& body) noexcept {
   } catch (...) {
     spdlog::error("{}: unknown exception", name_of(kind));
     reply.error(EIO);
+  }
+}
+
+// Counts a request, which has come on libfuse's thread, and gives what it works on. libfuse ends
+// its threads by pthread_cancel, which must not happen inside of our frames.
+inline Context& receive(fuse_req_t request, RequestKind kind) noexcept {
+  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, nullptr);
+  auto& context = *static_cast<Context*>(fuse_req_userdata(request));
+  context.counts.add(kind);
+  return context;
+}
+
+// Answers one request on libfuse's thread.
+template <typename Body>
+void dispatch(fuse_req_t request, RequestKind kind, const Body& body) noexcept {
+  receive(request, kind);
+  answer(request, kind, body);
+}
+
+// Answers a request that will sleep elsewhere than on libfuse's thread, where that must not be held
+// up. `body` is copied then, so it holds no reference to libfuse's arguments.
+template <typename Body>
+void dispatch_elsewhere(Context& context, fuse_req_t request, RequestKind kind,
+                        const Body& body) noexcept {
+  bool taken = false;
+  try {
+    taken = context.slow_work != nullptr &&
+            context.slow_work->start([=]() noexcept { answer(request, kind, body); });
+  } catch (const std::exception&) {
+    // Here, then.
+  }
+  if (!taken) answer(request, kind, body);
+}
+
+// The same for a request of which `sleeps(context)`, a guess, says whether it will.
+template <typename Sleeps, typename Body>
+void dispatch_slow(fuse_req_t request, RequestKind kind, const Sleeps& sleeps,
+                   const Body& body) noexcept {
+  Context& context = receive(request, kind);
+  if (context.slow_work != nullptr && sleeps(context)) {
+    dispatch_elsewhere(context, request, kind, body);
+  } else {
+    answer(request, kind, body);
   }
 }
 

@@ -3,6 +3,7 @@
 #include "fs/fuse/caller.h"
 #include "fs/fuse/dispatch.h"
 #include "fs/op/attr.h"
+#include "fs/op/cost.h"
 #include "fs/op/privileges.h"
 #include "fs/op/xattr.h"
 
@@ -59,11 +60,13 @@ void getattr(fuse_req_t request, fuse_ino_t node, fuse_file_info*) {
 }
 
 void setattr(fuse_req_t request, fuse_ino_t node, struct stat* attr, int to_set, fuse_file_info*) {
-  dispatch(request, RequestKind::kSetattr, [&](Context& context, Reply& reply) {
-    const op::Caller caller = caller_of(request);
-    answer_attr(reply, to_set == 0
-                           ? prepare_write(context, caller, node)
-                           : op::setattr(*context.fs, node, change_of(caller, *attr, to_set)));
+  const op::AttrChange change = change_of(caller_of(request), *attr, to_set);
+  const auto sleeps = [&](Context& context) {
+    return op::change_copies_much(*context.fs, node, change.size);
+  };
+  dispatch_slow(request, RequestKind::kSetattr, sleeps, [=](Context& context, Reply& reply) {
+    answer_attr(reply, to_set == 0 ? prepare_write(context, caller_of(request), node)
+                                   : op::setattr(*context.fs, node, change));
   });
 }
 

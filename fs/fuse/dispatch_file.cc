@@ -7,6 +7,7 @@
 #include "fs/fuse/config.h"
 #include "fs/fuse/dispatch.h"
 #include "fs/op/attr.h"
+#include "fs/op/cost.h"
 #include "fs/op/file.h"
 #include "fs/op/lookup.h"
 
@@ -39,14 +40,18 @@ Result<op::Opened> open_node(Context& context, fuse_req_t request, fuse_ino_t no
 }
 
 void open(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
-  dispatch(request, RequestKind::kOpen, [&](Context& context, Reply& reply) {
-    const auto opened = open_node(context, request, node, *info);
-    if (!opened) {
-      reply.error(opened.error().code());
-    } else if (!reply.opened(*opened)) {
-      op::release(*context.fs, node, opened->handle);
-    }
-  });
+  const auto sleeps = [&](Context& context) {
+    return op::open_copies_much(*context.fs, node, info->flags);
+  };
+  dispatch_slow(request, RequestKind::kOpen, sleeps,
+                [=, asked = *info](Context& context, Reply& reply) {
+                  const auto opened = open_node(context, request, node, asked);
+                  if (!opened) {
+                    reply.error(opened.error().code());
+                  } else if (!reply.opened(*opened)) {
+                    op::release(*context.fs, node, opened->handle);
+                  }
+                });
 }
 
 void answer_created(Context& context, Reply& reply, const Result<op::Created>& created) {
@@ -93,11 +98,33 @@ std::span<char> read_buffer([[maybe_unused]] fuse_req_t request, std::size_t siz
   return {kept.get(), size};
 }
 
+// Answers with what the page cache has; false if that is not all, or anything else is wrong: then
+// the read that waits will say.
+bool read_without_sleep(Context& context, fuse_req_t request, fuse_ino_t node, op::HandleId handle,
+                        std::size_t size, off_t offset) noexcept {
+  try {
+    const std::span<char> buffer = read_buffer(request, size);
+    const auto got =
+        op::read_cached(*context.fs, node, handle, std::as_writable_bytes(buffer), offset);
+    if (!got || !*got) return false;
+    Reply(request).data(buffer.first(**got));
+    return true;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
 void read(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t offset,
           fuse_file_info* info) {
-  dispatch(request, RequestKind::kRead, [&](Context& context, Reply& reply) {
+  const op::HandleId handle = info->fh;
+  Context& context = receive(request, RequestKind::kRead);
+  if (context.slow_work != nullptr &&
+      read_without_sleep(context, request, node, handle, size, offset)) {
+    return;
+  }
+  dispatch_elsewhere(context, request, RequestKind::kRead, [=](Context& of_mount, Reply& reply) {
     const std::span<char> buffer = read_buffer(request, size);
-    const auto got = op::read(*context.fs, node, info->fh, std::as_writable_bytes(buffer), offset);
+    const auto got = op::read(*of_mount.fs, node, handle, std::as_writable_bytes(buffer), offset);
     if (got) {
       reply.data(buffer.first(*got));
     } else {
@@ -136,13 +163,15 @@ void release(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
 }
 
 void fsync(fuse_req_t request, fuse_ino_t node, int data_only, fuse_file_info* info) {
-  dispatch(request, RequestKind::kFsync, [&](Context& context, Reply& reply) {
-    if (context.volatile_upper) {
-      reply.error(ENOSYS);  // success to the caller, for ever
-    } else {
-      answer_done(reply, op::fsync(*context.fs, node, info->fh, data_only != 0));
-    }
-  });
+  const auto sleeps = [](Context& context) { return !context.volatile_upper; };
+  dispatch_slow(request, RequestKind::kFsync, sleeps,
+                [=, handle = info->fh](Context& context, Reply& reply) {
+                  if (context.volatile_upper) {
+                    reply.error(ENOSYS);  // success to the caller, for ever
+                  } else {
+                    answer_done(reply, op::fsync(*context.fs, node, handle, data_only != 0));
+                  }
+                });
 }
 
 void fallocate(fuse_req_t request, fuse_ino_t node, int mode, off_t offset, off_t length,
@@ -155,12 +184,13 @@ void fallocate(fuse_req_t request, fuse_ino_t node, int mode, off_t offset, off_
 void copy_file_range(fuse_req_t request, fuse_ino_t from, off_t from_offset,
                      fuse_file_info* from_info, fuse_ino_t to, off_t to_offset,
                      fuse_file_info* to_info, std::size_t length, int) {
-  dispatch(request, RequestKind::kCopyFileRange, [&](Context& context, Reply& reply) {
-    answer_count(reply,
-                 op::copy_file_range(
-                     *context.fs, {.node = from, .handle = from_info->fh, .offset = from_offset},
-                     {.node = to, .handle = to_info->fh, .offset = to_offset}, length));
-  });
+  const op::FileRange source = {.node = from, .handle = from_info->fh, .offset = from_offset};
+  const op::FileRange target = {.node = to, .handle = to_info->fh, .offset = to_offset};
+  dispatch_elsewhere(receive(request, RequestKind::kCopyFileRange), request,
+                     RequestKind::kCopyFileRange, [=](Context& context, Reply& reply) {
+                       answer_count(reply,
+                                    op::copy_file_range(*context.fs, source, target, length));
+                     });
 }
 
 void lseek(fuse_req_t request, fuse_ino_t node, off_t offset, int whence, fuse_file_info* info) {

@@ -9,8 +9,8 @@
 namespace layerfs::fuse {
 
 enum class Transport {
-  // /dev/fuse: a handler that sleeps there delays only its own caller, while it holds up all that
-  // comes from the same processor through io_uring.
+  // io_uring where kernel and libfuse have it and no number of threads is asked for, else
+  // /dev/fuse.
   kAuto,
   kIoUring,  // refuse to mount without it
   kDevFuse,

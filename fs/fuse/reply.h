@@ -34,6 +34,9 @@ class Reply {
   // Valid until the first answer.
   fuse_req_t request() const noexcept { return request_; }
 
+  // The request is another's to answer from now on.
+  void hand_on() noexcept { request_ = nullptr; }
+
   bool error(int code) noexcept;
   bool done() noexcept { return error(0); }
   void none() noexcept;  // forget has no answer

@@ -22,14 +22,22 @@
 #include "fs/fuse/kernel_mount.h"
 #include "fs/fuse/libfuse.h"
 #include "fs/fuse/passthrough.h"
+#include "fs/fuse/slow_work.h"
 #include "fs/fuse/transport.h"
 
 namespace layerfs::fuse {
 
 namespace {
 
-// Requests that one processor may have under way in its ring.
+// Requests that one processor may have under way in its ring. Each holds memory for the largest.
 constexpr unsigned kRingDepth = 8;
+
+// Each may be copying data or waiting for the disk.
+constexpr unsigned kMostSlowThreads = 16;
+
+// libfuse does without io_uring where its rings cannot be made, and says so in a message only. It
+// comes on the thread that answers INIT.
+thread_local bool ring_failed = false;  // NOLINT: see above
 
 // libfuse's messages go where ours go.
 void log_libfuse(fuse_log_level level, const char* format, std::va_list arguments) {
@@ -37,6 +45,7 @@ void log_libfuse(fuse_log_level level, const char* format, std::va_list argument
   std::vsnprintf(text, sizeof text, format, arguments);
   std::string_view line = text;
   while (line.ends_with('\n')) line.remove_suffix(1);
+  if (line.find("failed to start io-uring") != std::string_view::npos) ring_failed = true;
   if (level <= FUSE_LOG_ERR) {
     spdlog::error("{}", line);
   } else if (level <= FUSE_LOG_NOTICE) {
@@ -92,6 +101,7 @@ class MountedSession final : public Session {
   Outcome<void> choose();
   Outcome<void> make_libfuse_session();
   Outcome<void> exchange_init();
+  void prepare_threads();
   void detach() noexcept;
   void end() noexcept;
 
@@ -100,12 +110,14 @@ class MountedSession final : public Session {
   Context context_;
   dev_t device_ = 0;
   bool mounted_ = false;
-  bool served_ = false;
+  bool ended_ = false;
+  unsigned threads_ = 0;
   // In this order: the file system gives its backing ids back before the registry goes, and the
   // registry uses the descriptor that the session owns.
   std::unique_ptr<fuse_session, SessionDeleter> session_;
   std::unique_ptr<KernelBacking> backing_;
   op::FileSystemPtr fs_;
+  std::unique_ptr<SlowWork> slow_work_;
   std::unique_ptr<Workers> workers_;
 };
 
@@ -142,8 +154,8 @@ Outcome<void> MountedSession::begin() {
   }
   // fuse_session_destroy() closes it.
   [[maybe_unused]] const int given_away = device.release();
-  workers_ = std::make_unique<Workers>(session_.get());
   LAYERFS_TRY(exchange_init());
+  prepare_threads();
   device_ = device_of(options_.mountpoint);
   raise_read_ahead(device_);
   return {};
@@ -157,6 +169,10 @@ Outcome<void> MountedSession::choose() {
   if (options_.transport == Transport::kIoUring) {
     LAYERFS_TRY(io_uring_available());
     context_.wishes.io_uring = true;
+  } else if (options_.transport == Transport::kAuto) {
+    // Threads were asked for; those of io_uring are libfuse's, one for each processor.
+    context_.wishes.io_uring =
+        options_.threads == 0 && any_thread_answers() && io_uring_available().has_value();
   }
   return {};
 }
@@ -181,16 +197,32 @@ Outcome<void> MountedSession::make_libfuse_session() {
 // The kernel sent INIT when it mounted; every other request waits for the answer.
 Outcome<void> MountedSession::exchange_init() {
   fuse_buf buffer = {};
+  ring_failed = false;
   const int got = fuse_session_receive_buf(session_.get(), &buffer);
   if (got > 0) fuse_session_process_buf(session_.get(), &buffer);
   std::free(buffer.mem);
-  if (got > 0 && context_.agreed && !fuse_session_exited(session_.get())) return {};
-  return refuse("the kernel and libfuse do not agree on a protocol", EPROTO);
+  if (got <= 0 || !context_.agreed || fuse_session_exited(session_.get())) {
+    return refuse("the kernel and libfuse do not agree on a protocol", EPROTO);
+  }
+  if (context_.agreed->io_uring && ring_failed) context_.agreed->io_uring = false;
+  if (options_.transport == Transport::kIoUring && !context_.agreed->io_uring) {
+    return refuse("the kernel grants this process no rings for FUSE over io_uring", EPERM);
+  }
+  return {};
+}
+
+void MountedSession::prepare_threads() {
+  const bool io_uring = context_.agreed->io_uring;
+  threads_ = thread_count(options_, io_uring);
+  if (io_uring ? any_thread_answers() : threads_ == 1) {
+    slow_work_ = std::make_unique<SlowWork>(kMostSlowThreads);
+    context_.slow_work = slow_work_.get();
+  }
+  workers_ = std::make_unique<Workers>(session_.get(), !io_uring);
 }
 
 Outcome<void> MountedSession::serve() {
-  LAYERFS_TRY(workers_->start(thread_count(options_, context_.agreed->io_uring)));
-  served_ = true;
+  LAYERFS_TRY(workers_->start(threads_));
   workers_->wait();
   end();
   return {};
@@ -221,16 +253,20 @@ void MountedSession::detach() noexcept {
 void MountedSession::end() noexcept {
   if (mounted_ && !fuse_session_exited(session_.get())) detach();
   mounted_ = false;
-  if (!workers_) return;
-  workers_->stop();  // the object stays: a signal may still call stop()
+  if (workers_) workers_->stop();  // the object stays: a signal may still call stop()
+  if (slow_work_) slow_work_->drain();
   // Only the end of libfuse's loop ends its threads for io_uring, and must do so once.
-  if (!served_ && context_.agreed && context_.agreed->io_uring) fuse_session_loop(session_.get());
-  served_ = true;
+  if (!ended_ && context_.agreed && context_.agreed->io_uring) fuse_session_loop(session_.get());
+  ended_ = true;
+  if (slow_work_) slow_work_->finish();
 }
 
 std::string MountedSession::description() const {
   const Agreed& agreed = *context_.agreed;
-  return fmt::format("{}, {}{}", agreed.io_uring ? "io_uring" : "/dev/fuse",
+  const std::string transport =
+      agreed.io_uring ? "io_uring"
+                      : fmt::format("/dev/fuse, {} thread{}", threads_, threads_ == 1 ? "" : "s");
+  return fmt::format("{}, {}{}", transport,
                      agreed.passthrough ? "passthrough"
                      : agreed.writeback ? "writeback cache"
                                         : "page cache",

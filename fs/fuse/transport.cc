@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -9,10 +10,12 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <cstdlib>
 #include <fstream>
 #include <system_error>
 
 #include "fs/fuse/config.h"
+#include "fs/fuse/signals.h"
 
 namespace layerfs::fuse {
 
@@ -20,9 +23,6 @@ namespace {
 
 // More readers of one queue wake each other for nothing.
 constexpr unsigned kFewThreads = 4;
-
-// Interrupts a worker's read of /dev/fuse. Nothing else in the process uses it.
-int wake_signal() { return SIGRTMIN + 4; }
 
 void ignore_signal(int) {}
 
@@ -32,15 +32,6 @@ void prepare_wake_signal() {
   action.sa_handler = ignore_signal;
   sigemptyset(&action.sa_mask);
   ::sigaction(wake_signal(), &action, nullptr);
-}
-
-// Signals for the process go to the threads that wait for them, not to one that serves a request.
-void block_other_signals() {
-  sigset_t blocked;
-  sigfillset(&blocked);
-  sigdelset(&blocked, wake_signal());
-  for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) sigdelset(&blocked, fault);
-  ::pthread_sigmask(SIG_SETMASK, &blocked, nullptr);
 }
 
 }  // namespace
@@ -64,14 +55,18 @@ Outcome<void> io_uring_available() {
 #endif
 }
 
+bool any_thread_answers() { return LAYERFS_LIBFUSE_ANY_THREAD_ANSWERS != 0; }
+
 unsigned thread_count(const MountOptions& options, bool io_uring) {
   if (io_uring) return 1;
   if (options.threads != 0) return options.threads;
   return std::clamp(std::thread::hardware_concurrency(), 2U, kFewThreads);
 }
 
-Workers::Workers(fuse_session* session)
-    : session_(session), event_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+Workers::Workers(fuse_session* session, bool spin)
+    : session_(session),
+      spin_(spin && std::thread::hardware_concurrency() > 1),
+      event_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
 Workers::~Workers() { stop(); }
 
@@ -94,10 +89,47 @@ Outcome<void> Workers::start(unsigned count) {
 }
 
 void Workers::run(Worker& worker) {
-  block_other_signals();
-  fuse_session_loop(session_);
+  block_signals();
+  serve();
   worker.ended = true;
   wake();
+}
+
+// Not libfuse's loop: that ends io_uring with the first thread that leaves it, while others may
+// still be at work on requests, and knows no spinning.
+void Workers::serve() {
+  fuse_buf buffer = {};
+  while (!fuse_session_exited(session_)) {
+    const int got = receive(buffer);
+    if (got == -EINTR) continue;
+    if (got <= 0) break;  // the connection has ended
+    fuse_session_process_buf(session_, &buffer);
+  }
+  std::free(buffer.mem);
+}
+
+// A thread that sleeps does so in read(2): of those one is woken for a request, of those in poll(2)
+// all.
+int Workers::receive(fuse_buf& buffer) {
+  if (spin_.begin()) {
+    look_awake();
+    return fuse_session_receive_buf(session_, &buffer);
+  }
+  const auto begin = Spin::Clock::now();
+  const int got = fuse_session_receive_buf(session_, &buffer);
+  if (got > 0) spin_.slept(Spin::Clock::now() - begin);
+  return got;
+}
+
+void Workers::look_awake() {
+  const auto begin = Spin::Clock::now();
+  pollfd device = {.fd = fuse_session_fd(session_), .events = POLLIN, .revents = 0};
+  int ready = 0;
+  while ((ready = ::poll(&device, 1, 0)) == 0 && Spin::Clock::now() - begin < Spin::kLength) {
+    // Whoever is to send the request may need this processor.
+    ::sched_yield();
+  }
+  spin_.end(ready > 0);
 }
 
 void Workers::wait() {

@@ -8,6 +8,7 @@
 
 #include "fs/fuse/libfuse.h"
 #include "fs/fuse/mount_options.h"
+#include "fs/fuse/spin.h"
 #include "fs/sys/failure.h"
 #include "fs/sys/unique_fd.h"
 
@@ -17,6 +18,10 @@ namespace layerfs::fuse {
 // The Failure says which is missing.
 Outcome<void> io_uring_available();
 
+// Whether a request that came through io_uring may be answered by another thread than it came to,
+// so that what sleeps can be done elsewhere. With `auto` there is no io_uring without that.
+bool any_thread_answers();
+
 // How many threads read /dev/fuse for these options.
 unsigned thread_count(const MountOptions& options, bool io_uring);
 
@@ -24,10 +29,11 @@ unsigned thread_count(const MountOptions& options, bool io_uring);
 // since starting and ending threads with the load costs more than a sleeping thread.
 //
 // With io_uring libfuse has threads of its own for nearly all requests; one thread here reads what
-// still comes through /dev/fuse, and ends libfuse's threads at its end.
+// still comes through /dev/fuse.
 class Workers {
  public:
-  explicit Workers(fuse_session* session);
+  // `spin`: wait for requests awake for a moment where that pays.
+  Workers(fuse_session* session, bool spin);
   ~Workers();  // stop()
   Workers(const Workers&) = delete;
   Workers& operator=(const Workers&) = delete;
@@ -50,8 +56,12 @@ class Workers {
   };
 
   void run(Worker& worker);
+  void serve();
+  int receive(fuse_buf& buffer);
+  void look_awake();
 
   fuse_session* const session_;
+  Spin spin_;
   const sys::UniqueFd event_;
   std::vector<std::unique_ptr<Worker>> workers_;
 };

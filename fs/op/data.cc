@@ -20,6 +20,13 @@ Result<std::size_t> read(FileSystem& fs, NodeId id, HandleId, std::span<std::byt
   return sys::read_at(data->get(), buffer, offset);
 }
 
+Result<std::optional<std::size_t>> read_cached(FileSystem& fs, NodeId id, HandleId,
+                                               std::span<std::byte> buffer, off_t offset) {
+  LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
+  LAYERFS_TRY_ASSIGN(tree::DataFd data, fs.open_files.data(*node));
+  return sys::read_cached_at(data->get(), buffer, offset);
+}
+
 Result<std::size_t> write(FileSystem& fs, NodeId id, HandleId, std::span<const std::byte> data,
                           off_t offset, const std::optional<Caller>& kill_suidgid) {
   LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));

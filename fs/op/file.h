@@ -33,6 +33,10 @@ Result<Created> tmpfile(FileSystem& fs, const Caller& caller, NodeId parent, mod
 Result<std::size_t> read(FileSystem& fs, NodeId node, HandleId handle, std::span<std::byte> buffer,
                          off_t offset);
 
+// The same, but nothing if the data is not in the page cache: reading it would sleep.
+Result<std::optional<std::size_t>> read_cached(FileSystem& fs, NodeId node, HandleId handle,
+                                               std::span<std::byte> buffer, off_t offset);
+
 // All of `data` or an error. `kill_suidgid` as in AttrChange.
 Result<std::size_t> write(FileSystem& fs, NodeId node, HandleId handle,
                           std::span<const std::byte> data, off_t offset,

@@ -3,6 +3,7 @@
 #include <linux/openat2.h>
 #include <sys/file.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 
 #include <cstdio>
 
@@ -151,6 +152,22 @@ Result<std::size_t> read_at(int fd, std::span<std::byte> buffer, off_t offset) {
     ssize_t n =
         ::pread(fd, buffer.data() + done, buffer.size() - done, offset + static_cast<off_t>(done));
     if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && done == 0) return fail(Errno::last());
+    if (n <= 0) break;
+    done += static_cast<std::size_t>(n);
+  }
+  return done;
+}
+
+Result<std::optional<std::size_t>> read_cached_at(int fd, std::span<std::byte> buffer,
+                                                  off_t offset) {
+  std::size_t done = 0;
+  while (done < buffer.size()) {
+    const iovec into = {.iov_base = buffer.data() + done, .iov_len = buffer.size() - done};
+    const ssize_t n = ::preadv2(fd, &into, 1, offset + static_cast<off_t>(done), RWF_NOWAIT);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN) return std::nullopt;
+    if (n < 0 && errno == EOPNOTSUPP) return read_at(fd, buffer, offset);
     if (n < 0 && done == 0) return fail(Errno::last());
     if (n <= 0) break;
     done += static_cast<std::size_t>(n);

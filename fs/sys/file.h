@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -76,6 +77,9 @@ Result<void> lock_exclusive(int fd);
 
 // All bytes, or the error that stopped it.
 Result<std::size_t> read_at(int fd, std::span<std::byte> buffer, off_t offset);
+// The same as read_at() if the page cache has it all; nothing if it would wait for the disk.
+Result<std::optional<std::size_t>> read_cached_at(int fd, std::span<std::byte> buffer,
+                                                  off_t offset);
 Result<std::size_t> write_at(int fd, std::span<const std::byte> data, off_t offset);
 
 }  // namespace layerfs::sys

@@ -1,32 +1,45 @@
 // The same load over each way in which requests come, with and without passthrough.
+#include "fs/fuse/transport.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <optional>
+#include <stdexcept>
 #include <string>
+#include <thread>
 #include <tuple>
 
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "fs/sys/unique_fd.h"
 #include "tests/mount/live_mount.h"
 #include "tests/support/command.h"
+#include "tests/support/loop_fs.h"
 #include "tests/support/temp_dir.h"
 
 namespace layerfs::test {
 namespace {
 
-// Switches FUSE over io_uring on for the machine, and back to what it was.
-class IoUringOn {
+// Switches FUSE over io_uring on or off for the machine, and back to what it was.
+class IoUringSwitch {
  public:
-  IoUringOn() : before_(value()) { set("Y"); }
-  ~IoUringOn() { set(before_); }
-  IoUringOn(const IoUringOn&) = delete;
-  IoUringOn& operator=(const IoUringOn&) = delete;
+  explicit IoUringSwitch(const std::string& to) : before_(value()) { set(to); }
+  ~IoUringSwitch() { set(before_); }
+  IoUringSwitch(const IoUringSwitch&) = delete;
+  IoUringSwitch& operator=(const IoUringSwitch&) = delete;
 
-  bool works() const { return value() == "Y"; }
+  static bool is_on() { return value() == "Y"; }
 
  private:
   static constexpr const char* kParameter = "/sys/module/fuse/parameters/enable_uring";
@@ -46,8 +59,8 @@ class TransportTest : public testing::TestWithParam<Way> {
  protected:
   void SetUp() override {
     if (transport() == fuse::Transport::kIoUring) {
-      switched_on_.emplace();
-      if (!switched_on_->works()) GTEST_SKIP() << "this kernel has no FUSE over io_uring";
+      switched_on_.emplace("Y");
+      if (!IoUringSwitch::is_on()) GTEST_SKIP() << "this kernel has no FUSE over io_uring";
     }
     for (int i = 0; i < 60; ++i) {
       write_file(dir_ / fmt::format("lower/tree/d{}/f{}", i % 6, i), std::string(100 * i, 'x'));
@@ -68,7 +81,7 @@ class TransportTest : public testing::TestWithParam<Way> {
 
   const TempDir dir_;
   const std::filesystem::path root_ = dir_ / "mnt";
-  std::optional<IoUringOn> switched_on_;
+  std::optional<IoUringSwitch> switched_on_;
   std::optional<LiveMount> mount_;
 };
 
@@ -126,6 +139,108 @@ INSTANTIATE_TEST_SUITE_P(
       const bool cached = std::get<1>(test.param) == op::PassthroughPolicy::kNone;
       return fmt::format("{}{}", io_uring ? "IoUring" : "DevFuse", cached ? "Cached" : "");
     });
+
+fuse::MountOptions options_in(const TempDir& dir) {
+  fuse::MountOptions options;
+  options.stack.lowerdirs = {dir.make("lower")};
+  options.stack.upperdir = dir.make("upper");
+  options.stack.workdir = dir.make("work");
+  options.mountpoint = dir.make("mnt");
+  return options;
+}
+
+TEST(TransportChoice, IoUringWhereItIsSwitchedOn) {
+  const IoUringSwitch on("Y");
+  if (!IoUringSwitch::is_on()) GTEST_SKIP() << "this kernel has no FUSE over io_uring";
+  const TempDir dir;
+  const bool expected = fuse::any_thread_answers();
+  LiveMount mount(options_in(dir));
+  EXPECT_EQ(mount.session().description().starts_with("io_uring"), expected);
+}
+
+TEST(TransportChoice, DevFuseWhereIoUringIsOff) {
+  const IoUringSwitch off("N");
+  const TempDir dir;
+  LiveMount mount(options_in(dir));
+  EXPECT_THAT(mount.session().description(), testing::StartsWith("/dev/fuse, "));
+}
+
+TEST(TransportChoice, ANumberOfThreadsIsForDevFuse) {
+  const IoUringSwitch on("Y");
+  const TempDir dir;
+  fuse::MountOptions options = options_in(dir);
+  options.threads = 3;
+  LiveMount mount(options);
+  EXPECT_THAT(mount.session().description(), testing::StartsWith("/dev/fuse, 3 threads"));
+}
+
+// Writes to a file system wait while it is frozen.
+class Frozen {
+ public:
+  explicit Frozen(const std::filesystem::path& mountpoint)
+      : root_(open(mountpoint.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+    if (ioctl(root_.get(), FIFREEZE, 0) != 0) throw std::runtime_error("FIFREEZE failed");
+  }
+  ~Frozen() { thaw(); }
+  Frozen(const Frozen&) = delete;
+  Frozen& operator=(const Frozen&) = delete;
+  void thaw() { ioctl(root_.get(), FITHAW, 0); }
+
+ private:
+  const sys::UniqueFd root_;
+};
+
+void stay_on_processor_0() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(0, &set);
+  sched_setaffinity(0, sizeof set, &set);
+}
+
+// What one processor sends through io_uring is served by one thread.
+void expect_that_a_slow_copy_up_holds_nobody_up(fuse::Transport transport, unsigned threads) {
+  const TempDir dir;
+  const std::filesystem::path disk = mount_new_fs(dir, "ext4", 64 << 20);
+  write_file(dir / "lower/large", std::string(1 << 20, 'l'));
+  write_file(dir / "lower/other", "other");
+  fuse::MountOptions options;
+  options.stack.lowerdirs = {dir / "lower"};
+  options.stack.upperdir = disk / "upper";
+  options.stack.workdir = disk / "work";
+  std::filesystem::create_directory(options.stack.upperdir);
+  std::filesystem::create_directory(options.stack.workdir);
+  options.mountpoint = dir.make("mnt");
+  options.transport = transport;
+  options.threads = threads;
+  LiveMount mount(options);
+  Frozen frozen(disk);
+  std::thread writer([&] {
+    stay_on_processor_0();
+    const sys::UniqueFd fd(open((dir / "mnt/large").c_str(), O_WRONLY | O_CLOEXEC));
+    EXPECT_TRUE(fd);
+  });
+  while (mount.session().request_counts().count("OPEN") == 0) std::this_thread::yield();
+  auto looked = std::async(std::launch::async, [&] {
+    stay_on_processor_0();
+    struct stat attr = {};
+    return lstat((dir / "mnt/other").c_str(), &attr);
+  });
+  EXPECT_EQ(looked.wait_for(std::chrono::seconds(20)), std::future_status::ready);
+  frozen.thaw();
+  writer.join();
+  EXPECT_EQ(looked.get(), 0);
+}
+
+TEST(TransportChoice, ASlowCopyUpHoldsNobodyUpOverIoUring) {
+  const IoUringSwitch on("Y");
+  if (!IoUringSwitch::is_on()) GTEST_SKIP() << "this kernel has no FUSE over io_uring";
+  if (!fuse::any_thread_answers()) GTEST_SKIP() << "this libfuse answers from one thread only";
+  expect_that_a_slow_copy_up_holds_nobody_up(fuse::Transport::kIoUring, 0);
+}
+
+TEST(TransportChoice, ASlowCopyUpHoldsNobodyUpOverDevFuseWithOneThread) {
+  expect_that_a_slow_copy_up_holds_nobody_up(fuse::Transport::kDevFuse, 1);
+}
 
 }  // namespace
 }  // namespace layerfs::test
