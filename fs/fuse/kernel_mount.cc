@@ -229,7 +229,8 @@ Outcome<mode_t> mode_of_mountpoint(const std::string& mountpoint) {
   struct statfs fs = {};
   // Attributes may come from the kernel's cache; statfs always asks the daemon.
   if (::stat(mountpoint.c_str(), &attr) != 0 || ::statfs(mountpoint.c_str(), &fs) != 0) {
-    if (errno == ENOTCONN) {
+    // The second where its requests went over io_uring.
+    if (errno == ENOTCONN || errno == ECONNABORTED) {
       return refuse(
           fmt::format("{} is a mount whose daemon is gone; `layerfs umount {}` removes it",
                       mountpoint, mountpoint),

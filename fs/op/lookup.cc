@@ -32,8 +32,12 @@ Result<Entry> lookup(FileSystem& fs, NodeId parent, std::string_view name) {
 void forget(FileSystem& fs, NodeId id, std::uint64_t count) noexcept {
   tree::Node* node = fs.tree->exact_node(id);
   if (node == nullptr || id == kRootNode) return;
-  auto shape = fs.tree->enter();
-  fs.tree->forget(shape, *node, count);
+  const bool file = S_ISREG(node->type);
+  {
+    auto shape = fs.tree->enter();
+    fs.tree->forget(shape, *node, count);
+  }
+  if (file && fs.tree->exact_node(id) == nullptr) fs.open_files.forget(id);
 }
 
 }  // namespace layerfs::op

@@ -2,8 +2,10 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
+#include <new>
 
 #include "fs/sys/file.h"
 
@@ -29,6 +31,11 @@ tree::DataFd share(sys::UniqueFd fd) {
 
 }  // namespace
 
+OpenFiles::~OpenFiles() {
+  for (Guard& guard : guards_)
+    for (Kept& kept : guard.kept) end(std::move(kept.file));
+}
+
 bool OpenFiles::wants_passthrough(const Node& node, const OpenFile& file) const {
   if (backing_ == nullptr || policy_ == PassthroughPolicy::kNone) return false;
   if (file.upper || policy_ == PassthroughPolicy::kAll) return true;
@@ -38,45 +45,117 @@ bool OpenFiles::wants_passthrough(const Node& node, const OpenFile& file) const 
   return known ? *known : is_program(file.data->get());
 }
 
+Result<tree::DataFd> OpenFiles::opened_data(Node& node, int flags) {
+  auto shape = tree_.enter();
+  LAYERFS_TRY_ASSIGN(sys::UniqueFd fd, tree_.open_data(shape, node, flags));
+  return share(std::move(fd));
+}
+
 Result<void> OpenFiles::start(Node& node, OpenFile& file, bool write, sys::UniqueFd opened) {
   file.upper = tree::Tree::has_upper_data(node);
   file.writable = write;
-  if (!opened) {
-    auto shape = tree_.enter();
-    LAYERFS_TRY_ASSIGN(opened, tree_.open_data(shape, node, write ? O_RDWR : O_RDONLY));
+  if (opened) {
+    file.data = share(std::move(opened));
+  } else {
+    LAYERFS_TRY_ASSIGN(file.data, opened_data(node, write ? O_RDWR : O_RDONLY));
   }
-  file.data = share(std::move(opened));
   if (!wants_passthrough(node, file)) return {};
   // A file whose kind the kernel cannot back (a stacked file system too deep, say) is served
   // cached.
   if (auto id = backing_->open(file.data->get())) {
     file.backing = *id;
     file.passthrough = true;
+    file.backing_writable = write;
   }
   return {};
+}
+
+// Goes on with what was kept of `node`; false if there is nothing of use.
+Result<bool> OpenFiles::resume(Guard& guard, Node& node, bool write) {
+  std::unique_ptr<OpenFile> file = take_kept(guard, node.id);
+  if (file == nullptr) return false;
+  if (file->upper != tree::Tree::has_upper_data(node)) {
+    end(std::move(file));
+    return false;
+  }
+  if (write) {
+    // The kernel would open it, too, but could not say why it fails.
+    auto data = opened_data(node, O_RDWR);
+    if (!data) {
+      const Errno error = data.error();
+      end(std::move(file));
+      return fail(error);
+    }
+    file->data = std::move(*data);
+    file->writable = true;
+  }
+  node.open = std::move(file);
+  return true;
+}
+
+Result<void> OpenFiles::open_node(Guard& guard, Node& node, bool write, sys::UniqueFd opened) {
+  if (!opened) {
+    LAYERFS_TRY_ASSIGN(const bool resumed, resume(guard, node, write));
+    if (resumed) return {};
+  }
+  auto file = std::make_unique<OpenFile>();
+  LAYERFS_TRY(start(node, *file, write, std::move(opened)));
+  node.open = std::move(file);
+  return {};
+}
+
+std::unique_ptr<OpenFile> OpenFiles::take_kept(Guard& guard, NodeId id) noexcept {
+  const auto found = std::ranges::find(guard.kept, id, &Kept::id);
+  if (found == guard.kept.end()) return nullptr;
+  std::unique_ptr<OpenFile> file = std::move(found->file);
+  guard.kept.erase(found);
+  return file;
+}
+
+// Returns what has to be ended instead, or null. Only what holds nothing open for writing is kept:
+// that would keep the file system below from being made read-only.
+std::unique_ptr<OpenFile> OpenFiles::keep(Guard& guard, NodeId id,
+                                          std::unique_ptr<OpenFile> file) noexcept {
+  if (!file->passthrough || file->backing_writable) return file;
+  if (file->writable) {
+    file->data.reset();
+    file->writable = false;
+  }
+  std::unique_ptr<OpenFile> oldest;
+  if (guard.kept.size() == kKeptPerGuard) {
+    oldest = std::move(guard.kept.back().file);
+    guard.kept.pop_back();
+  }
+  try {
+    guard.kept.insert(guard.kept.begin(), Kept{id, nullptr});
+  } catch (const std::bad_alloc&) {
+    end(std::move(oldest));
+    return file;
+  }
+  guard.kept.front().file = std::move(file);
+  return oldest;
+}
+
+void OpenFiles::end(std::unique_ptr<OpenFile> file) noexcept {
+  if (file != nullptr && file->passthrough) backing_->close(file->backing);
 }
 
 // Makes `data` of a cached file what the node's data is now, open as it has to be.
 Result<void> OpenFiles::refresh(Node& node, OpenFile& file, bool write) {
   const bool upper = tree::Tree::has_upper_data(node);
   if (file.upper == upper && (file.writable || !write)) return {};
-  auto shape = tree_.enter();
   const bool writable = write || file.writable;
-  LAYERFS_TRY_ASSIGN(sys::UniqueFd fd, tree_.open_data(shape, node, writable ? O_RDWR : O_RDONLY));
-  file.data = share(std::move(fd));
+  LAYERFS_TRY_ASSIGN(file.data, opened_data(node, writable ? O_RDWR : O_RDONLY));
   file.upper = upper;
   file.writable = writable;
   return {};
 }
 
 Result<Opened> OpenFiles::acquire(Node& node, bool write, sys::UniqueFd opened) {
-  std::unique_lock lock(guard(node));
+  Guard& guard = this->guard(node);
+  std::unique_lock lock(guard.mutex);
   if (node.has(Node::kSuperseded)) return fail(ESTALE);
-  if (node.open == nullptr) {
-    auto file = std::make_unique<OpenFile>();
-    LAYERFS_TRY(start(node, *file, write, std::move(opened)));
-    node.open = std::move(file);
-  }
+  if (node.open == nullptr) LAYERFS_TRY(open_node(guard, node, write, std::move(opened)));
   OpenFile& file = *node.open;
   if (file.passthrough && file.upper != tree::Tree::has_upper_data(node)) {
     // The kernel keeps one backing per inode while it is open, and this one reads the lower file.
@@ -94,45 +173,56 @@ Result<Opened> OpenFiles::acquire(Node& node, bool write, sys::UniqueFd opened) 
 }
 
 void OpenFiles::release(Node& node) noexcept {
-  std::unique_ptr<OpenFile> last;
+  std::unique_ptr<OpenFile> ended;
   {
-    std::lock_guard lock(guard(node));
+    Guard& guard = this->guard(node);
+    std::lock_guard lock(guard.mutex);
     if (node.open == nullptr || --node.open->opens > 0) return;
-    last = std::move(node.open);
+    ended = keep(guard, node.id, std::move(node.open));
   }
-  if (last->passthrough) backing_->close(last->backing);
+  end(std::move(ended));
+}
+
+void OpenFiles::forget(NodeId id) noexcept {
+  std::unique_ptr<OpenFile> ended;
+  {
+    Guard& guard = this->guard(id);
+    std::lock_guard lock(guard.mutex);
+    ended = take_kept(guard, id);
+  }
+  end(std::move(ended));
 }
 
 Result<tree::DataFd> OpenFiles::data(Node& node) {
   {
-    std::lock_guard lock(guard(node));
+    std::lock_guard lock(guard(node).mutex);
     if (node.open != nullptr) {
-      if (!node.open->passthrough) LAYERFS_TRY(refresh(node, *node.open, false));
-      return node.open->data;
+      OpenFile& file = *node.open;
+      if (!file.passthrough) LAYERFS_TRY(refresh(node, file, false));
+      if (file.data == nullptr) {
+        LAYERFS_TRY_ASSIGN(file.data, opened_data(node, O_RDONLY));
+      }
+      return file.data;
     }
   }
-  auto shape = tree_.enter();
-  LAYERFS_TRY_ASSIGN(sys::UniqueFd fd, tree_.open_data(shape, node, O_RDONLY));
-  return share(std::move(fd));
+  return opened_data(node, O_RDONLY);
 }
 
 Result<tree::DataFd> OpenFiles::writable_data(Node& node) {
   LAYERFS_TRY(tree_.copy_up(node, tree::CopyUpDepth::whole()));
   {
-    std::lock_guard lock(guard(node));
+    std::lock_guard lock(guard(node).mutex);
     if (node.open != nullptr && !node.open->passthrough) {
       LAYERFS_TRY(refresh(node, *node.open, true));
       return node.open->data;
     }
     if (node.open != nullptr && node.open->upper && node.open->writable) return node.open->data;
   }
-  auto shape = tree_.enter();
-  LAYERFS_TRY_ASSIGN(sys::UniqueFd fd, tree_.open_data(shape, node, O_RDWR));
-  return share(std::move(fd));
+  return opened_data(node, O_RDWR);
 }
 
 Result<void> OpenFiles::follow_copy_up(Node& node) {
-  std::lock_guard lock(guard(node));
+  std::lock_guard lock(guard(node).mutex);
   if (node.open == nullptr || node.open->passthrough) return {};
   return refresh(node, *node.open, false);
 }

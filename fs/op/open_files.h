@@ -2,7 +2,9 @@
 #pragma once
 
 #include <array>
+#include <memory>
 #include <mutex>
+#include <vector>
 
 #include "fs/op/backing.h"
 #include "fs/op/file_system.h"
@@ -13,10 +15,15 @@ namespace layerfs::op {
 
 // Decides for each open whether the kernel reads and writes the file itself (passthrough) or asks
 // the daemon (cached), such that all opens of a node agree, and keeps the descriptor that a node's
-// data comes from: after a copy-up every open, old or new, reads the upper file. Thread-safe.
+// data comes from: after a copy-up every open, old or new, reads the upper file. What a node that
+// was read had registered with the kernel is kept for a while after its last release, since
+// registering costs more than opening. Thread-safe.
 class OpenFiles {
  public:
   OpenFiles(tree::Tree& tree, PassthroughPolicy policy) : tree_(tree), policy_(policy) {}
+  ~OpenFiles();
+  OpenFiles(const OpenFiles&) = delete;
+  OpenFiles& operator=(const OpenFiles&) = delete;
 
   void set_backing(Backing* backing) { backing_ = backing; }
 
@@ -28,6 +35,9 @@ class OpenFiles {
   // One open less.
   void release(tree::Node& node) noexcept;
 
+  // The node of this id is gone: nothing of it is kept.
+  void forget(NodeId id) noexcept;
+
   // What reads are served from. If the node is not open, a descriptor for this call alone.
   Result<tree::DataFd> data(tree::Node& node);
   // The same, for writing.
@@ -37,14 +47,31 @@ class OpenFiles {
   Result<void> follow_copy_up(tree::Node& node);
 
  private:
-  std::mutex& guard(const tree::Node& node) { return guards_[node.id % guards_.size()].mutex; }
-  Result<void> start(tree::Node& node, tree::OpenFile& file, bool write, sys::UniqueFd opened);
-  Result<void> refresh(tree::Node& node, tree::OpenFile& file, bool write);
-  bool wants_passthrough(const tree::Node& node, const tree::OpenFile& file) const;
-
+  // A node's file after its last release.
+  struct Kept {
+    NodeId id;
+    std::unique_ptr<tree::OpenFile> file;
+  };
   struct alignas(64) Guard {
     std::mutex mutex;
+    // Of the nodes that this guards, used last first; at most kKeptPerGuard.
+    std::vector<Kept> kept;
   };
+  static constexpr std::size_t kKeptPerGuard = 6;
+
+  Guard& guard(NodeId id) { return guards_[id % guards_.size()]; }
+  Guard& guard(const tree::Node& node) { return guard(node.id); }
+  Result<void> open_node(Guard& guard, tree::Node& node, bool write, sys::UniqueFd opened);
+  Result<void> start(tree::Node& node, tree::OpenFile& file, bool write, sys::UniqueFd opened);
+  Result<bool> resume(Guard& guard, tree::Node& node, bool write);
+  Result<void> refresh(tree::Node& node, tree::OpenFile& file, bool write);
+  Result<tree::DataFd> opened_data(tree::Node& node, int flags);
+  bool wants_passthrough(const tree::Node& node, const tree::OpenFile& file) const;
+  std::unique_ptr<tree::OpenFile> take_kept(Guard& guard, NodeId id) noexcept;
+  std::unique_ptr<tree::OpenFile> keep(Guard& guard, NodeId id,
+                                       std::unique_ptr<tree::OpenFile> file) noexcept;
+  void end(std::unique_ptr<tree::OpenFile> file) noexcept;
+
   tree::Tree& tree_;
   const PassthroughPolicy policy_;
   Backing* backing_ = nullptr;

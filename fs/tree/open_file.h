@@ -16,10 +16,11 @@ using DataFd = std::shared_ptr<const sys::UniqueFd>;
 struct OpenFile {
   bool passthrough = false;
   std::uint32_t opens = 0;
-  DataFd data;            // the lower file, or the upper one
+  DataFd data;            // the lower file, or the upper one; null: opened when it is asked for
   bool upper = false;     // `data` is of the upper
   bool writable = false;  // `data` is open for writing
   int backing = 0;        // of `data`, registered with the kernel if `passthrough`
+  bool backing_writable = false;  // what is registered holds the file open for writing
 };
 
 }  // namespace layerfs::tree
