@@ -11,6 +11,8 @@
 
 #include <fmt/format.h>
 
+#include "tools/id_options.h"
+
 namespace layerfs::tools {
 
 namespace {
@@ -222,6 +224,26 @@ Outcome<void> apply_layer_option(const Option& option, MountRequest& request, bo
   return {};
 }
 
+Outcome<void> set_ids(const Option& option, op::IdMaps& ids, bool& known) {
+  if (option.text == "squash_to_root") {
+    ids = {op::IdMap::squash(0), op::IdMap::squash(0)};
+    return {};
+  }
+  const bool is_map = option.key == "uidmapping" || option.key == "gidmapping";
+  if (!is_map && option.key != "squash_to_uid" && option.key != "squash_to_gid") {
+    known = false;
+    return {};
+  }
+  const std::string_view value = option.value.value_or("");
+  auto map = is_map ? parse_id_map(value) : parse_squash(value);
+  if (!map) {
+    return refuse_value(option, is_map ? "ranges of ids, STORED:SHOWN:COUNT[:...]" : "one id");
+  }
+  (option.key.ends_with("uid") || option.key == "uidmapping" ? ids.users : ids.groups) =
+      *std::move(map);
+  return {};
+}
+
 Outcome<void> apply_mount_option(const Option& option, MountRequest& request, bool& known) {
   fuse::MountOptions& mount = request.mount;
   if (option.key == "transport") return set_transport(option, mount.transport);
@@ -248,6 +270,9 @@ Outcome<void> apply_mount_option(const Option& option, MountRequest& request, bo
 Outcome<void> apply(const Option& option, MountRequest& request) {
   bool known = true;
   LAYERFS_TRY(apply_layer_option(option, request, known));
+  if (known) return {};
+  known = true;
+  LAYERFS_TRY(set_ids(option, request.mount.stack.ids, known));
   if (known) return {};
   known = true;
   LAYERFS_TRY(apply_mount_option(option, request, known));

@@ -16,6 +16,7 @@
 
 #include "fs/fuse/passthrough.h"
 #include "fs/fuse/session.h"
+#include "fs/sys/mount.h"
 #include "layerstore/layer_index.h"
 #include "layerstore/snapshot.h"
 #include "layerstore/store.h"
@@ -114,6 +115,14 @@ MountRecord record_of(const MountOrder& mount, const fuse::Session& session) {
   return record;
 }
 
+// podman asks for a mapping and hands over layers on idmapped mounts as well: to map again would
+// map twice, and what is written belongs to those who are seen, as with kernel overlayfs there.
+void forget_ids_mapped_below(op::StackOptions& stack) {
+  if (stack.ids.are_identity()) return;
+  const auto is_mapped = [](const std::string& dir) { return sys::is_idmapped(dir.c_str()); };
+  if (std::ranges::any_of(stack.lowerdirs, is_mapped)) stack.ids = {};
+}
+
 // A snapshot that was made for a mount which then failed holds nothing.
 void drop_new_snapshot(const MountOrder& mount, Leases leases) {
   if (!leases.snapshot || !leases.snapshot_is_new) return;
@@ -141,6 +150,7 @@ Outcome<Mounted> carry_out(MountOrder mount, Io& io) {
   Leases leases;
   if (names_layers(mount.request)) {
     LAYERFS_TRY(check_layers(mount.request));
+    forget_ids_mapped_below(options.stack);
   } else {
     LAYERFS_TRY_ASSIGN(leases, resolve_image(mount));
   }

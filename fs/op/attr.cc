@@ -17,21 +17,33 @@ Result<void> change_times(const tree::Place& place, const AttrChange& change) {
 }
 
 // The kernel asks for it with each change of owner, also of a symlink, whose target is not meant.
-Result<void> kill_suidgid(const tree::Place& place, const Caller& caller) {
+Result<void> kill_suidgid(const FileSystem& fs, const tree::Place& place, const Caller& caller) {
   LAYERFS_TRY_ASSIGN(const struct stat st, place.stat());
   if (!S_ISREG(st.st_mode)) return {};
-  return drop_privileges(place.path(), caller);
+  return drop_privileges(fs, place.path(), caller);
+}
+
+// What to store for a new owner that is shown as `id`; -1 leaves it as it is.
+Result<std::uint32_t> stored_owner(const IdMap& map, const std::optional<std::uint32_t>& id) {
+  if (!id || map.squashes()) return static_cast<std::uint32_t>(-1);
+  const auto stored = map.stored(*id);
+  if (!stored) return fail(EINVAL);
+  return *stored;
+}
+
+Result<void> change_owner(const FileSystem& fs, const tree::Place& place,
+                          const AttrChange& change) {
+  LAYERFS_TRY_ASSIGN(const uid_t uid, stored_owner(fs.ids.users, change.uid));
+  LAYERFS_TRY_ASSIGN(const gid_t gid, stored_owner(fs.ids.groups, change.gid));
+  return sys::chown_at(place.dirfd(), place.name(), uid, gid);
 }
 
 // The owner before the mode, since chown clears setuid; times last, since a new size sets them.
-Result<void> apply(const tree::Place& place, const AttrChange& change) {
-  if (change.uid || change.gid)
-    LAYERFS_TRY(sys::chown_at(place.dirfd(), place.name(),
-                              change.uid.value_or(static_cast<uid_t>(-1)),
-                              change.gid.value_or(static_cast<gid_t>(-1))));
+Result<void> apply(const FileSystem& fs, const tree::Place& place, const AttrChange& change) {
+  if (change.uid || change.gid) LAYERFS_TRY(change_owner(fs, place, change));
   if (change.mode) LAYERFS_TRY(sys::chmod_path(place.path(), *change.mode & 07777));
   if (change.size) LAYERFS_TRY(sys::truncate_path(place.path(), *change.size));
-  if (change.kill_suidgid) LAYERFS_TRY(kill_suidgid(place, *change.kill_suidgid));
+  if (change.kill_suidgid) LAYERFS_TRY(kill_suidgid(fs, place, *change.kill_suidgid));
   return change_times(place, change);
 }
 
@@ -40,7 +52,8 @@ Result<void> apply(const tree::Place& place, const AttrChange& change) {
 Result<struct stat> getattr(FileSystem& fs, NodeId id) {
   LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
   auto shape = fs.tree->enter();
-  return fs.tree->attr(shape, *node);
+  LAYERFS_TRY_ASSIGN(const struct stat st, fs.tree->attr(shape, *node));
+  return fs.ids.shown(st);
 }
 
 Result<struct stat> setattr(FileSystem& fs, NodeId id, const AttrChange& change) {
@@ -52,9 +65,10 @@ Result<struct stat> setattr(FileSystem& fs, NodeId id, const AttrChange& change)
   auto shape = fs.tree->enter();
   {
     LAYERFS_TRY_ASSIGN(tree::Place place, fs.tree->place(shape, *node));
-    LAYERFS_TRY(apply(place, change));
+    LAYERFS_TRY(apply(fs, place, change));
   }
-  return fs.tree->attr(shape, *node);
+  LAYERFS_TRY_ASSIGN(const struct stat st, fs.tree->attr(shape, *node));
+  return fs.ids.shown(st);
 }
 
 Result<std::string> readlink(FileSystem& fs, NodeId id) {

@@ -45,7 +45,7 @@ Result<void> readdirplus(FileSystem& fs, NodeId id, std::uint64_t cookie, const 
   if (!list_dots(*dir, cookie, sink)) return {};
   return fs.tree->list(shape, *dir, std::max(cookie, kParentCookie), [&](const tree::Listing& l) {
     auto found = fs.tree->child(shape, *dir, l.name);
-    Entry entry = found ? entry_of(*found) : Entry{};
+    Entry entry = found ? entry_of(fs, *found) : Entry{};
     entry.attr.st_ino = l.ino;
     const bool taken = sink({l.name, l.ino, l.type, l.cookie}, entry);
     if (!taken && found) fs.tree->forget(shape, *found->node, 1);

@@ -19,22 +19,13 @@ Result<void> truncate_to_zero(FileSystem& fs, tree::Node& node) {
   return sys::truncate_path(place.path(), 0);
 }
 
-tree::NewObject new_file(const Caller& caller, mode_t mode) {
-  tree::NewObject object;
-  object.mode = S_IFREG | (mode & 07777);
-  object.uid = caller.uid;
-  object.gid = caller.gid;
-  object.umask = caller.umask;
-  return object;
-}
-
 Result<Created> open_created(FileSystem& fs, const tree::Found& found, sys::UniqueFd fd) {
   auto opened = fs.open_files.acquire(*found.node, true, std::move(fd));
   if (!opened) {
     forget(fs, found.node->id, 1);
     return fail(opened.error());
   }
-  return Created{entry_of(found), *opened};
+  return Created{entry_of(fs, found), *opened};
 }
 
 // The name was there when the kernel asked to create it: an open, unless O_EXCL was given.
@@ -78,8 +69,9 @@ Result<Opened> open(FileSystem& fs, NodeId id, int flags) {
 Result<Created> create(FileSystem& fs, const Caller& caller, NodeId parent, std::string_view name,
                        mode_t mode, int flags) {
   LAYERFS_TRY_ASSIGN(tree::Node * dir, find_dir(fs, parent));
+  LAYERFS_TRY_ASSIGN(const auto object, new_object(fs, caller, S_IFREG | (mode & 07777)));
   sys::UniqueFd fd;
-  auto found = fs.tree->create(*dir, name, new_file(caller, mode), &fd);
+  auto found = fs.tree->create(*dir, name, object, &fd);
   if (!found && found.error() == Errno(EEXIST)) return open_existing(fs, parent, name, flags);
   if (!found) return fail(found.error());
   return open_created(fs, *found, std::move(fd));
@@ -88,8 +80,9 @@ Result<Created> create(FileSystem& fs, const Caller& caller, NodeId parent, std:
 Result<Created> tmpfile(FileSystem& fs, const Caller& caller, NodeId parent, mode_t mode,
                         int /*flags*/) {
   LAYERFS_TRY_ASSIGN(tree::Node * dir, find_dir(fs, parent));
+  LAYERFS_TRY_ASSIGN(const auto object, new_object(fs, caller, S_IFREG | (mode & 07777)));
   sys::UniqueFd fd;
-  LAYERFS_TRY_ASSIGN(tree::Found found, fs.tree->create_unnamed(*dir, new_file(caller, mode), fd));
+  LAYERFS_TRY_ASSIGN(tree::Found found, fs.tree->create_unnamed(*dir, object, fd));
   return open_created(fs, found, std::move(fd));
 }
 

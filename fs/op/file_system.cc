@@ -1,5 +1,7 @@
 #include "fs/op/file_system.h"
 
+#include <unistd.h>
+
 #include "fs/op/file_system_state.h"
 #include "fs/sys/credentials.h"
 
@@ -10,7 +12,7 @@ void FileSystemDeleter::operator()(FileSystem* fs) const noexcept { delete fs; }
 Outcome<FileSystemPtr> open_file_system(const StackOptions& options) {
   sys::keep_capabilities_over_id_change();
   LAYERFS_TRY_ASSIGN(std::unique_ptr<tree::Tree> tree, tree::Tree::open(options));
-  return FileSystemPtr(new FileSystem(std::move(tree), options.passthrough));
+  return FileSystemPtr(new FileSystem(std::move(tree), options));
 }
 
 void set_backing(FileSystem& fs, Backing* backing) { fs.open_files.set_backing(backing); }
@@ -31,6 +33,21 @@ Result<tree::Node*> find_dir(FileSystem& fs, NodeId id) {
   return node;
 }
 
-Entry entry_of(const tree::Found& found) { return Entry{found.node->id, found.attr}; }
+Entry entry_of(const FileSystem& fs, const tree::Found& found) {
+  return Entry{found.node->id, fs.ids.shown(found.attr)};
+}
+
+Result<tree::NewObject> new_object(const FileSystem& fs, const Caller& caller, mode_t mode) {
+  const IdMaps& ids = fs.ids;
+  const auto uid = ids.users.squashes() ? ::geteuid() : ids.users.stored(caller.uid);
+  const auto gid = ids.groups.squashes() ? ::getegid() : ids.groups.stored(caller.gid);
+  if (!uid || !gid) return fail(EOVERFLOW);
+  tree::NewObject object;
+  object.mode = mode;
+  object.uid = *uid;
+  object.gid = *gid;
+  object.umask = caller.umask;
+  return object;
+}
 
 }  // namespace layerfs::op

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "fs/op/backing.h"
+#include "fs/op/id_map.h"
 #include "fs/sys/failure.h"
 #include "fs/tree/stack.h"
 
@@ -20,6 +21,7 @@ enum class PassthroughPolicy {
 
 struct StackOptions : tree::StackOptions {
   PassthroughPolicy passthrough = PassthroughPolicy::kAuto;
+  IdMaps ids;
 };
 
 class FileSystem;  // defined in fs/op/file_system_state.h; others only pass it on

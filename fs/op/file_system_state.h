@@ -12,14 +12,15 @@ namespace layerfs::op {
 
 class FileSystem {
  public:
-  FileSystem(std::unique_ptr<tree::Tree> tree_, PassthroughPolicy policy)
-      : tree(std::move(tree_)), open_files(*tree, policy) {}
+  FileSystem(std::unique_ptr<tree::Tree> tree_, const StackOptions& options)
+      : tree(std::move(tree_)), open_files(*tree, options.passthrough), ids(options.ids) {}
 
   bool read_only() const { return tree->upper() == nullptr; }
   bool is_volatile() const { return tree->stack().options().volatile_upper; }
 
   const std::unique_ptr<tree::Tree> tree;
   OpenFiles open_files;
+  const IdMaps ids;
 };
 
 // The node of an id; ESTALE for one that the kernel cannot know.
@@ -28,6 +29,9 @@ Result<tree::Node*> find_node(FileSystem& fs, NodeId id);
 Result<tree::Node*> find_dir(FileSystem& fs, NodeId id);
 
 // What a lookup gives.
-Entry entry_of(const tree::Found& found);
+Entry entry_of(const FileSystem& fs, const tree::Found& found);
+
+// An object of the caller's; EOVERFLOW if its ids cannot be stored.
+Result<tree::NewObject> new_object(const FileSystem& fs, const Caller& caller, mode_t mode);
 
 }  // namespace layerfs::op

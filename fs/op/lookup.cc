@@ -10,7 +10,7 @@ namespace {
 Result<Entry> look_at(FileSystem& fs, const tree::ShapeToken& shape, tree::Node& node) {
   LAYERFS_TRY_ASSIGN(struct stat st, fs.tree->attr(shape, node));
   node.lookups.fetch_add(1);
-  return Entry{node.id, st};
+  return Entry{node.id, fs.ids.shown(st)};
 }
 
 }  // namespace
@@ -26,7 +26,7 @@ Result<Entry> lookup(FileSystem& fs, NodeId parent, std::string_view name) {
     return look_at(fs, shape, above == nullptr ? *dir : *above);
   }
   LAYERFS_TRY_ASSIGN(tree::Found found, fs.tree->child(shape, *dir, name));
-  return entry_of(found);
+  return entry_of(fs, found);
 }
 
 void forget(FileSystem& fs, NodeId id, std::uint64_t count) noexcept {

@@ -5,39 +5,32 @@
 namespace layerfs::op {
 namespace {
 
-tree::NewObject object_for(const Caller& caller, mode_t mode) {
-  tree::NewObject object;
-  object.mode = mode;
-  object.uid = caller.uid;
-  object.gid = caller.gid;
-  object.umask = caller.umask;
-  return object;
-}
-
 Result<Entry> create_in(FileSystem& fs, NodeId parent, std::string_view name,
                         const tree::NewObject& object) {
   LAYERFS_TRY_ASSIGN(tree::Node * dir, find_dir(fs, parent));
   LAYERFS_TRY_ASSIGN(tree::Found found, fs.tree->create(*dir, name, object));
-  return entry_of(found);
+  return entry_of(fs, found);
 }
 
 }  // namespace
 
 Result<Entry> mknod(FileSystem& fs, const Caller& caller, NodeId parent, std::string_view name,
                     mode_t mode, dev_t rdev) {
-  tree::NewObject object = object_for(caller, mode);
+  LAYERFS_TRY_ASSIGN(tree::NewObject object, new_object(fs, caller, mode));
   object.rdev = rdev;
   return create_in(fs, parent, name, object);
 }
 
 Result<Entry> mkdir(FileSystem& fs, const Caller& caller, NodeId parent, std::string_view name,
                     mode_t mode) {
-  return create_in(fs, parent, name, object_for(caller, S_IFDIR | (mode & 07777)));
+  LAYERFS_TRY_ASSIGN(const tree::NewObject object,
+                     new_object(fs, caller, S_IFDIR | (mode & 07777)));
+  return create_in(fs, parent, name, object);
 }
 
 Result<Entry> symlink(FileSystem& fs, const Caller& caller, NodeId parent, std::string_view name,
                       std::string_view target) {
-  tree::NewObject object = object_for(caller, S_IFLNK | 0777);
+  LAYERFS_TRY_ASSIGN(tree::NewObject object, new_object(fs, caller, S_IFLNK | 0777));
   object.target = target;
   return create_in(fs, parent, name, object);
 }
@@ -46,7 +39,7 @@ Result<Entry> link(FileSystem& fs, NodeId id, NodeId parent, std::string_view na
   LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
   LAYERFS_TRY_ASSIGN(tree::Node * dir, find_dir(fs, parent));
   LAYERFS_TRY_ASSIGN(tree::Found found, fs.tree->link(*node, *dir, name));
-  return entry_of(found);
+  return entry_of(fs, found);
 }
 
 Result<void> unlink(FileSystem& fs, NodeId parent, std::string_view name) {

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "fs/op/file_system_state.h"
 #include "fs/sys/file.h"
 #include "fs/sys/xattr.h"
 
@@ -38,13 +39,14 @@ bool may_keep_setgid(const Caller& caller, gid_t gid) {
   return may_keep_setuid(caller);
 }
 
-Result<void> drop_privileges(const std::string& path, const Caller& caller) {
+Result<void> drop_privileges(const FileSystem& fs, const std::string& path, const Caller& caller) {
   struct stat st;
   if (::stat(path.c_str(), &st) != 0) return fail(Errno::last());
   if (!S_ISREG(st.st_mode)) return {};
   mode_t mode = st.st_mode & 07777 & ~mode_t{S_ISUID};
   const bool is_setgid = (mode & S_ISGID) != 0;
-  if (is_setgid && ((mode & S_IXGRP) != 0 || !may_keep_setgid(caller, st.st_gid)))
+  if (is_setgid &&
+      ((mode & S_IXGRP) != 0 || !may_keep_setgid(caller, fs.ids.groups.shown(st.st_gid))))
     mode &= ~mode_t{S_ISGID};
   if (mode != (st.st_mode & 07777)) LAYERFS_TRY(sys::chmod_path(path, mode));
   auto removed = sys::remove_xattr(path, "security.capability");

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "fs/op/file_system.h"
 #include "fs/op/types.h"
 #include "fs/sys/result.h"
 
@@ -19,6 +20,6 @@ bool may_keep_setgid(const Caller& caller, gid_t gid);
 // Clears setuid, setgid and security.capability of the regular file at `path` (from sys::fd_path),
 // as setattr_should_drop_suidgid and cap_inode_killpriv of the kernel. Setgid without group
 // execution stays where the caller may keep it.
-Result<void> drop_privileges(const std::string& path, const Caller& caller);
+Result<void> drop_privileges(const FileSystem& fs, const std::string& path, const Caller& caller);
 
 }  // namespace layerfs::op

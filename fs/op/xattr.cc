@@ -7,10 +7,12 @@
 namespace layerfs::op {
 namespace {
 
+bool is_acl(std::string_view name) { return name.starts_with("system.posix_acl_"); }
+
 // Whether "there is none" is a possible answer. For other names (no known namespace, nothing behind
 // it, an ACL of a symlink) the file system has other errors.
 bool is_plain_name(std::string_view name, mode_t type) {
-  if (name.starts_with("system.posix_acl_")) return !S_ISLNK(type);
+  if (is_acl(name)) return !S_ISLNK(type);
   for (const std::string_view prefix : {"user.", "trusted.", "security."}) {
     if (name.starts_with(prefix)) return name.size() > prefix.size();
   }
@@ -41,7 +43,9 @@ void forget_default_acl(tree::Node& node) {
 Result<std::string> getxattr(FileSystem& fs, NodeId id, const std::string& name) {
   LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
   LAYERFS_TRY_ASSIGN(std::string on_disk, fs.tree->stack().names().on_disk(name));
-  return read_value(fs, *node, on_disk);
+  LAYERFS_TRY_ASSIGN(std::string value, read_value(fs, *node, on_disk));
+  if (fs.ids.are_identity() || !is_acl(name)) return value;
+  return map_acl(fs.ids, value, IdDirection::kToShown);
 }
 
 Result<std::string> listxattr(FileSystem& fs, const Caller& caller, NodeId id) {
@@ -67,6 +71,11 @@ Result<void> setxattr(FileSystem& fs, NodeId id, const std::string& name, std::s
                       int flags, bool kill_sgid) {
   LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
   LAYERFS_TRY_ASSIGN(std::string on_disk, fs.tree->stack().names().on_disk(name));
+  std::string mapped;
+  if (!fs.ids.are_identity() && is_acl(name)) {
+    LAYERFS_TRY_ASSIGN(mapped, map_acl(fs.ids, value, IdDirection::kToStored));
+    value = mapped;
+  }
   LAYERFS_TRY(fs.tree->copy_up(*node, tree::CopyUpDepth::metadata()));
   auto shape = fs.tree->enter();
   LAYERFS_TRY_ASSIGN(tree::Place place, fs.tree->place(shape, *node));

@@ -11,4 +11,8 @@ namespace layerfs::sys {
 // of it do not show. EPERM without CAP_SYS_ADMIN.
 Result<UniqueFd> open_read_only_clone(const char* path);
 
+// Whether `path` lies on an idmapped mount (mount_setattr(2)): the owners that are seen there are
+// not those on the disk. False if the kernel does not say.
+bool is_idmapped(const char* path);
+
 }  // namespace layerfs::sys

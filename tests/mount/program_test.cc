@@ -16,6 +16,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/support/command.h"
+#include "tests/support/idmapped.h"
 #include "tests/support/temp_dir.h"
 
 namespace layerfs::test {
@@ -161,9 +162,24 @@ TEST_F(Program, IsAMountProgramForPodman) {
 }
 
 TEST_F(Program, UnknownOptionsAreWarnedOf) {
-  const Ran ran = layerfs({"-o", lower() + ",squash_to_gid=5", mnt_});
+  const Ran ran = layerfs({"-o", lower() + ",squash_to_nobody=5", mnt_});
   EXPECT_EQ(ran.status, 0);
-  EXPECT_THAT(ran.err, HasSubstr("'squash_to_gid=5'"));
+  EXPECT_THAT(ran.err, HasSubstr("'squash_to_nobody=5'"));
+}
+
+// As podman 4.3 does it with --uidmap: it maps the layers, and asks for the mapping besides.
+TEST_F(Program, LayersOnIdmappedMountsAreNotMappedAgain) {
+  const std::string layer = (dir_.make("layer")).string(), mapped = dir_.make("mapped").string();
+  write_file(layer + "/file", "x");
+  ASSERT_TRUE(idmapped_bind(layer, mapped, "0 100000 65536"));
+  ASSERT_EQ(shell("stat -c '%u %g' " + mapped + "/file").out, "100000 100000\n");
+  ASSERT_EQ(
+      layerfs(
+          {"-o", "uidmapping=:0:100000:65536,gidmapping=:0:100000:65536,lowerdir=" + mapped, mnt_})
+          .status,
+      0);
+  EXPECT_EQ(shell("stat -c '%u %g' " + mnt_ + "/file").out, "100000 100000\n");
+  EXPECT_EQ(shell("umount " + mapped).status, 0);
 }
 
 // How containerd mounts a type of "fuse3.layerfs".

@@ -121,9 +121,25 @@ TEST(MountOptions, UnknownOptionsAreWarnedOf) {
               ElementsAre(HasSubstr("'sqash_to_uid=1'")));
 }
 
-TEST(MountOptions, IdMappingsAreWarnedOfByName) {
-  EXPECT_THAT(parsed("uidmapping=:0:100000:65536,gidmapping=:0:100000:65536").warnings,
-              ElementsAre(HasSubstr("uidmapping"), HasSubstr("gidmapping")));
+TEST(MountOptions, IdMappingsOfPodman) {
+  const auto ids =
+      parsed("uidmapping=:0:1:1004:1004:0:1,gidmapping=0:100000:65536").mount.stack.ids;
+  EXPECT_EQ(ids.users.shown(3), 4U);
+  EXPECT_EQ(ids.users.shown(1004), 0U);
+  EXPECT_EQ(ids.groups.shown(65535), 165535U);
+  EXPECT_EQ(ids.groups.shown(65536), op::IdMap::kOverflow);
+  EXPECT_EQ(parsed("squash_to_uid=7").mount.stack.ids.users.shown(0), 7U);
+  EXPECT_TRUE(parsed("squash_to_uid=7").mount.stack.ids.groups.is_identity());
+  EXPECT_EQ(parsed("squash_to_root").mount.stack.ids.groups.shown(9), 0U);
+}
+
+TEST(MountOptions, BrokenIdMappingsAreRefusedByName) {
+  for (const std::string text :
+       {"uidmapping=", "uidmapping=1:2", "uidmapping=0:0:0", "gidmapping=a:b:c",
+        "gidmapping=0:4294967290:10", "uidmapping=0:1:2:", "uidmapping=0:1:-2", "squash_to_uid=x",
+        "squash_to_gid=4294967295"}) {
+    EXPECT_THAT(refused(text), HasSubstr("'" + text + "'"));
+  }
 }
 
 TEST(MountOptions, BadValuesAreRefusedByName) {
