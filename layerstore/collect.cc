@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <functional>
 #include <set>
 #include <string>
 #include <utility>
@@ -17,6 +18,7 @@
 #include "layerstore/layer_dir.h"
 #include "layerstore/manifest.h"
 #include "layerstore/media_type.h"
+#include "layerstore/pins.h"
 
 namespace layerfs::store {
 
@@ -30,26 +32,40 @@ class Collector {
   Collector(const Store& store, TempDir grave)
       : store_(store), dir_(store.dir()), grave_(std::move(grave)) {}
 
-  Outcome<Collected> run() {
+  // Finds out what is needed.
+  Outcome<void> mark() {
     LAYERFS_TRY_ASSIGN(const std::vector<Descriptor> references, read_references(dir_));
-    for (const Descriptor& reference : references) LAYERFS_TRY(mark(reference, 0));
+    for (const Descriptor& reference : references) LAYERFS_TRY(mark_entry(reference, 0));
     LAYERFS_TRY_ASSIGN(const std::vector<std::string> needed, store_.snapshot_layers());
     layers_.insert(needed.begin(), needed.end());
-    LAYERFS_TRY(sweep_layers());
+    LAYERFS_TRY_ASSIGN(const std::set<std::string> pinned, pinned_layers(dir_));
+    layers_.insert(pinned.begin(), pinned.end());
+    return {};
+  }
+
+  Outcome<Collected> sweep_all() {
+    Result<std::vector<std::string>> keys = list_dir(dir_.fd(), kLayers);
+    if (!keys) return refuse("cannot list '" + dir_.path(kLayers) + "'", keys.error());
+    LAYERFS_TRY(sweep_layers(*keys));
     LAYERFS_TRY(sweep_blobs());
+    return collected_;
+  }
+
+  Outcome<Collected> sweep_only(const std::vector<std::string>& keys) {
+    LAYERFS_TRY(sweep_layers(keys));
     return collected_;
   }
 
  private:
   // Everything that a reference reaches. What other programs keep in the layout is kept as well.
-  Outcome<void> mark(const Descriptor& entry, int depth) {
+  Outcome<void> mark_entry(const Descriptor& entry, int depth) {
     if (depth > kMaxNesting || !blobs_.insert(entry.digest.hex()).second) return {};
     if (is_index(entry.media_type)) {
       LAYERFS_TRY_ASSIGN(const std::string text, read_document(dir_, entry.digest));
       LAYERFS_TRY_ASSIGN(const std::vector<Descriptor> entries, parse_index(text));
       for (const Descriptor& child : entries) {
         // Manifests for other machines may not have been copied.
-        if (has_blob(dir_, child.digest)) LAYERFS_TRY(mark(child, depth + 1));
+        if (has_blob(dir_, child.digest)) LAYERFS_TRY(mark_entry(child, depth + 1));
       }
     } else if (is_manifest(entry.media_type)) {
       LAYERFS_TRY(mark_image(entry.digest));
@@ -68,14 +84,13 @@ class Collector {
     for (std::size_t i = 0; i < chain.size(); ++i) {
       layers_.insert(layer_key(config.diff_ids[i]));
       layers_.insert(layer_key(config.diff_ids[i], chain[i]));
+      layers_.insert(chain_key(chain[i]));
     }
     return {};
   }
 
-  Outcome<void> sweep_layers() {
-    Result<std::vector<std::string>> keys = list_dir(dir_.fd(), kLayers);
-    if (!keys) return refuse("cannot list '" + dir_.path(kLayers) + "'", keys.error());
-    for (const std::string& key : *keys) {
+  Outcome<void> sweep_layers(const std::vector<std::string>& keys) {
+    for (const std::string& key : keys) {
       if (!layers_.contains(key)) LAYERFS_TRY(sweep_layer(key));
     }
     return {};
@@ -127,7 +142,11 @@ class Collector {
 
 }  // namespace
 
-Outcome<Collected> collect_garbage(const Store& store, bool wait) {
+namespace {
+
+using Sweep = std::function<Outcome<Collected>(Collector&)>;
+
+Outcome<Collected> collect(const Store& store, bool wait, const Sweep& sweep) {
   LAYERFS_TRY_ASSIGN(const sys::UniqueFd lock, store.dir().lock_for_collecting(wait));
   if (!lock) {
     Collected busy;
@@ -136,10 +155,22 @@ Outcome<Collected> collect_garbage(const Store& store, bool wait) {
   }
   remove_orphans(store.dir());
   LAYERFS_TRY_ASSIGN(TempDir grave, TempDir::make(store.dir()));
-  Outcome<Collected> collected = Collector(store, std::move(grave)).run();
+  Collector collector(store, std::move(grave));
+  Outcome<Collected> collected = collector.mark().and_then([&] { return sweep(collector); });
   if (collected) return collected;
   return refuse("nothing has been collected: " + collected.error().sentence,
                 collected.error().code);
+}
+
+}  // namespace
+
+Outcome<Collected> collect_garbage(const Store& store, bool wait) {
+  return collect(store, wait, [](Collector& collector) { return collector.sweep_all(); });
+}
+
+Outcome<Collected> collect_layers(const Store& store, const std::vector<std::string>& keys,
+                                  bool wait) {
+  return collect(store, wait, [&](Collector& collector) { return collector.sweep_only(keys); });
 }
 
 }  // namespace layerfs::store

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "fs/sys/failure.h"
 #include "layerstore/store.h"
@@ -16,9 +18,14 @@ struct Collected {
   bool busy = false;  // an import was under way: nothing has been done
 };
 
-// Removes blobs that no reference reaches, and layers that no image and no snapshot names and
-// nobody leases. With `wait` it waits for imports to end. Refuses if an image or snapshot cannot be
-// read: what it needs is unknown.
+// Removes blobs that no reference reaches, and layers that no image, no snapshot and no pin names
+// and nobody leases. With `wait` it waits for imports to end. Refuses if an image or snapshot
+// cannot be read: what it needs is unknown.
 Outcome<Collected> collect_garbage(const Store& store, bool wait);
+
+// The same, but that nothing besides these layers is removed. Keys that are not there are passed
+// over.
+Outcome<Collected> collect_layers(const Store& store, const std::vector<std::string>& keys,
+                                  bool wait);
 
 }  // namespace layerfs::store

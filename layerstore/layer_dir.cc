@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -49,32 +50,39 @@ std::string layer_key(const Digest& diff_id, const Digest& chain_id) {
   return diff_id.hex() + "." + chain_id.hex();
 }
 
+std::string chain_key(const Digest& chain_id) { return "chain." + chain_id.hex(); }
+
 std::optional<std::string> find_layer(const StoreDir& store, const Digest& diff_id,
                                       const Digest& chain_id) {
-  for (std::string key : {layer_key(diff_id), layer_key(diff_id, chain_id)}) {
+  for (std::string key : {layer_key(diff_id), layer_key(diff_id, chain_id), chain_key(chain_id)}) {
     if (exists(store, key)) return key;
   }
   return std::nullopt;
 }
 
 std::string write_layer_record(const LayerRecord& record) {
-  const nlohmann::ordered_json json = {
+  nlohmann::ordered_json json = {
       {"version", 1},
-      {"diffID", record.diff_id.text()},
       {"size", record.size},
       {"entries", record.entries},
       {"root", record.has_root},
       {"opaqueRoot", record.opaque_root},
       {"ownership", record.ownership == Ownership::kReal ? "real" : "recorded"}};
+  if (record.diff_id) json["diffID"] = record.diff_id->text();
+  if (record.parent_chain) json["parentChain"] = record.parent_chain->text();
   return json.dump() + "\n";
 }
 
 Outcome<LayerRecord> parse_layer_record(std::string_view text) {
   const std::optional<JsonView> json = JsonView::parse(text);
   if (!json || json->number("version") != 1) return refuse("its record is broken");
-  const std::optional<Digest> diff_id = Digest::parse(json->text("diffID"));
-  if (!diff_id) return refuse("its record has no digest");
-  LayerRecord record{*diff_id};
+  LayerRecord record;
+  for (const auto& [name, digest] :
+       {std::pair{"diffID", &record.diff_id}, std::pair{"parentChain", &record.parent_chain}}) {
+    if (!json->has(name)) continue;
+    *digest = Digest::parse(json->text(name));
+    if (!*digest) return refuse(std::string("its record's ") + name + " is no digest");
+  }
   record.size = json->number("size").value_or(0);
   record.entries = json->number("entries").value_or(0);
   record.has_root = json->flag("root");
@@ -105,7 +113,7 @@ Outcome<Layer> lease_layer(const StoreDir& store, const std::string& key) {
   if (was_collected(fd.get(), store, key)) {
     return refuse("the layer '" + path + "' has just been removed", ENOENT);
   }
-  Layer layer{Digest(Digest::Bytes{}),
+  Layer layer{std::nullopt,
               key,
               path + "/" + kLayerTree,
               path + "/" + kLayerIndex,
@@ -113,6 +121,7 @@ Outcome<Layer> lease_layer(const StoreDir& store, const std::string& key) {
               false,
               false,
               Ownership::kReal,
+              std::nullopt,
               std::move(fd)};
   LAYERFS_TRY_ASSIGN(const LayerRecord record, read_record(layer));
   layer.diff_id = record.diff_id;
@@ -120,6 +129,7 @@ Outcome<Layer> lease_layer(const StoreDir& store, const std::string& key) {
   layer.has_root = record.has_root;
   layer.opaque_root = record.opaque_root;
   layer.ownership = record.ownership;
+  layer.parent_chain = record.parent_chain;
   return layer;
 }
 

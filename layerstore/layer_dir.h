@@ -26,18 +26,23 @@ std::string layer_key(const Digest& diff_id);
 // The directory of a layer whose tree takes something from the layers below it.
 std::string layer_key(const Digest& diff_id, const Digest& chain_id);
 
+// The directory of a layer that came with its chain ID alone, or may take something from the layers
+// below it.
+std::string chain_key(const Digest& chain_id);
+
 // The key under which the layer is unpacked, if it is.
 std::optional<std::string> find_layer(const StoreDir& store, const Digest& diff_id,
                                       const Digest& chain_id);
 
 // What layer.json says.
 struct LayerRecord {
-  Digest diff_id;
-  std::uint64_t size = 0;     // bytes of regular files
-  std::uint64_t entries = 0;  // files, directories, ...
-  bool has_root = false;      // the archive has an entry for the root directory itself
-  bool opaque_root = false;   // it hides all layers below it
+  std::optional<Digest> diff_id;  // nothing if only its chain ID is known, or none
+  std::uint64_t size = 0;         // bytes of regular files
+  std::uint64_t entries = 0;      // files, directories, ...
+  bool has_root = false;          // the archive has an entry for the root directory itself
+  bool opaque_root = false;       // it hides all layers below it
   Ownership ownership = Ownership::kReal;
+  std::optional<Digest> parent_chain{};  // of a chain_key() layer: what it was unpacked over
 };
 
 std::string write_layer_record(const LayerRecord& record);

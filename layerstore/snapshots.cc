@@ -16,6 +16,7 @@
 #include "layerstore/file_util.h"
 #include "layerstore/json_view.h"
 #include "layerstore/layer_dir.h"
+#include "layerstore/root_attributes.h"
 #include "layerstore/store.h"
 
 namespace layerfs::store {
@@ -85,26 +86,6 @@ std::string fresh_name(const Image& image) {
   if (!check_name(base) || base.size() > kMaxName / 2) base = "snapshot";
   std::random_device device;
   return base + fmt::format("-{:06x}", device() & 0xffffffU);
-}
-
-// The root directory that a container sees is the upper's: it takes the attributes of the topmost
-// layer that has an entry for it.
-Outcome<void> give_root_attributes(int upper, const std::vector<Layer>& layers) {
-  for (const Layer& layer : layers) {
-    if (!layer.has_root) continue;
-    struct stat root;
-    if (::fstatat(layer.lease.get(), kLayerTree, &root, AT_SYMLINK_NOFOLLOW) != 0) {
-      return refuse("cannot read '" + layer.path + "'", Errno::last());
-    }
-    const timespec times[2] = {root.st_atim, root.st_mtim};
-    // Without privilege the owner stays what it is, as everywhere in such a store.
-    static_cast<void>(::fchown(upper, root.st_uid, root.st_gid) == 0);
-    if (::fchmod(upper, root.st_mode & 07777) != 0 || ::futimens(upper, times) != 0) {
-      return refuse("cannot set the attributes of the snapshot's root", Errno::last());
-    }
-    return {};
-  }
-  return {};
 }
 
 // Makes everything in the temporary; the rename to its name is the caller's.

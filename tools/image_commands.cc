@@ -51,9 +51,11 @@ Json layers_to_json(const store::Store& store, const Image& image) {
   Json layers = Json::array();
   const Outcome<std::vector<store::Layer>> leased = store.layers(image);
   if (!leased) return layers;
+  // Bottom first, and complete.
+  auto diff_id = image.config.diff_ids.rbegin();
   for (const store::Layer& layer : *leased) {
     layers.push_back(
-        {{"diffID", layer.diff_id.text()},
+        {{"diffID", (diff_id++)->text()},
          {"path", layer.path},
          {"size", layer.size},
          {"ownership", layer.ownership == store::Ownership::kReal ? "real" : "recorded"}});

@@ -1,0 +1,100 @@
+#include "snapshotter/workplaces.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <random>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "layerstore/file_util.h"
+#include "layerstore/root_attributes.h"
+
+namespace layerfs::snapshotter {
+
+namespace {
+
+constexpr const char* kBase = "containerd/snapshots";
+constexpr int kOpenDir = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW;
+
+std::string random_id() {
+  std::random_device device;
+  return fmt::format("{:08x}{:08x}", device(), device());
+}
+
+Outcome<void> fill(const store::TempDir& temporary, const std::vector<store::Layer>& layers,
+                   const std::optional<std::pair<uid_t, gid_t>>& owner) {
+  for (const char* name : {"fs", "work"}) {
+    if (Result<void> made = store::make_dir(temporary.fd(), name, 0755); !made) {
+      return refuse("cannot make '" + temporary.path() + "/" + name + "'", made.error());
+    }
+  }
+  const sys::UniqueFd upper(::openat(temporary.fd(), "fs", kOpenDir));
+  // Whatever the server's umask is.
+  if (!upper || ::fchmod(upper.get(), 0755) != 0) {
+    return refuse("cannot open '" + temporary.path() + "/fs'", Errno::last());
+  }
+  LAYERFS_TRY(store::give_root_attributes(upper.get(), layers));
+  if (owner && ::fchown(upper.get(), owner->first, owner->second) != 0) {
+    return refuse("cannot give away '" + temporary.path() + "/fs'", Errno::last());
+  }
+  return {};
+}
+
+}  // namespace
+
+Answer<Workplaces> Workplaces::open(const store::StoreDir& store) {
+  if (Result<void> made = store::make_dir(store.fd(), kBase, 0700); !made) {
+    return refuse("cannot make '" + store.path(kBase) + "'", made.error());
+  }
+  sys::UniqueFd fd(::openat(store.fd(), kBase, kOpenDir));
+  if (!fd) {
+    return refuse("cannot open '" + store.path(kBase) + "'", Errno::last());
+  }
+  return Workplaces(store, std::move(fd));
+}
+
+Answer<std::string> Workplaces::make(const std::vector<store::Layer>& layers,
+                                     const std::optional<std::pair<uid_t, gid_t>>& owner) const {
+  LAYERFS_TRY_ASSIGN(store::TempDir temporary, store::TempDir::make(*store_));
+  LAYERFS_TRY(fill(temporary, layers, owner));
+  while (true) {
+    const std::string id = random_id();
+    if (::renameat2(AT_FDCWD, temporary.path().c_str(), fd_.get(), id.c_str(), RENAME_NOREPLACE) ==
+        0) {
+      temporary.release();
+      return id;
+    }
+    if (errno != EEXIST) {
+      return refuse("cannot make '" + path(id) + "'", Errno::last());
+    }
+  }
+}
+
+void Workplaces::remove(const std::string& id) const {
+  // First out of sight. Where the disk is too full for that, in place.
+  if (const Outcome<store::TempDir> grave = store::TempDir::make(*store_)) {
+    if (::renameat(fd_.get(), id.c_str(), grave->fd(), id.c_str()) == 0 || errno == ENOENT) return;
+  }
+  if (const Result<void> removed = store::remove_tree(fd_.get(), id); !removed) {
+    spdlog::warn("cannot remove '{}' (errno {}): the next start will", path(id),
+                 removed.error().code());
+  }
+}
+
+bool Workplaces::exists(const std::string& id) const {
+  return ::faccessat(fd_.get(), id.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+Answer<std::vector<std::string>> Workplaces::ids() const {
+  Result<std::vector<std::string>> names = store::list_dir(fd_.get(), ".");
+  if (names) return std::move(*names);
+  return refuse("cannot list '" + store_->path(kBase) + "'", names.error());
+}
+
+std::string Workplaces::path(const std::string& id) const { return store_->path(kBase) + "/" + id; }
+
+}  // namespace layerfs::snapshotter
