@@ -25,6 +25,7 @@ namespace layerfs::fuse {
 // from then on but for the counts.
 struct Context {
   op::FileSystem* fs = nullptr;
+  fuse_session* session = nullptr;
   op::Backing* backing = nullptr;  // given to the file system if the kernel agrees
   Wishes wishes;
   std::optional<Agreed> agreed;  // empty until INIT came

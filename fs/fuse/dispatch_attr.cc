@@ -38,16 +38,18 @@ Result<struct stat> prepare_write(Context& context, const op::Caller& caller, fu
     change.kill_suidgid = caller;
     return op::setattr(*context.fs, node, change);
   }
-  const auto removed = op::removexattr(*context.fs, node, "security.capability");
-  if (!removed && removed.error().code() != ENODATA && removed.error().code() != EOPNOTSUPP) {
-    return fail(removed.error());
-  }
+  // Of an append-only file it cannot be removed, though it may be written.
+  const auto capability = op::getxattr(*context.fs, node, "security.capability");
+  const bool has_none = !capability && (capability.error().code() == ENODATA ||
+                                        capability.error().code() == EOPNOTSUPP);
+  if (!has_none) LAYERFS_TRY(op::removexattr(*context.fs, node, "security.capability"));
   return op::getattr(*context.fs, node);
 }
 
-void answer_attr(Reply& reply, const Result<struct stat>& result) {
+void answer_attr(Context& context, Reply& reply, fuse_ino_t node,
+                 const Result<struct stat>& result) {
   if (result) {
-    reply.attr(*result);
+    reply.attr(*result, op::attr_lasts(*context.fs, node));
   } else {
     reply.error(result.error().code());
   }
@@ -55,7 +57,7 @@ void answer_attr(Reply& reply, const Result<struct stat>& result) {
 
 void getattr(fuse_req_t request, fuse_ino_t node, fuse_file_info*) {
   dispatch(request, RequestKind::kGetattr, [&](Context& context, Reply& reply) {
-    answer_attr(reply, op::getattr(*context.fs, node));
+    answer_attr(context, reply, node, op::getattr(*context.fs, node));
   });
 }
 
@@ -65,8 +67,9 @@ void setattr(fuse_req_t request, fuse_ino_t node, struct stat* attr, int to_set,
     return op::change_copies_much(*context.fs, node, change.size);
   };
   dispatch_slow(request, RequestKind::kSetattr, sleeps, [=](Context& context, Reply& reply) {
-    answer_attr(reply, to_set == 0 ? prepare_write(context, caller_of(request), node)
-                                   : op::setattr(*context.fs, node, change));
+    answer_attr(context, reply, node,
+                to_set == 0 ? prepare_write(context, caller_of(request), node)
+                            : op::setattr(*context.fs, node, change));
   });
 }
 

@@ -39,6 +39,14 @@ Result<op::Opened> open_node(Context& context, fuse_req_t request, fuse_ino_t no
   return opened;
 }
 
+// What the kernel holds of the node's attributes is not true any more. It takes no lock of the
+// inode for this, so a request on the inode may wait for it.
+void drop_attributes(Context& context, fuse_ino_t node) {
+  constexpr off_t kNoData = -1;
+  // It fails where the kernel does not know the node, and then holds nothing.
+  (void)fuse_lowlevel_notify_inval_inode(context.session, node, kNoData, 0);
+}
+
 void open(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
   const auto sleeps = [&](Context& context) {
     return op::open_copies_much(*context.fs, node, info->flags);
@@ -46,6 +54,7 @@ void open(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
   dispatch_slow(request, RequestKind::kOpen, sleeps,
                 [=, asked = *info](Context& context, Reply& reply) {
                   const auto opened = open_node(context, request, node, asked);
+                  if (opened && opened->ends_attr) drop_attributes(context, node);
                   if (!opened) {
                     reply.error(opened.error().code());
                   } else if (!reply.opened(*opened)) {
@@ -213,6 +222,7 @@ void ioctl(fuse_req_t request, fuse_ino_t node, unsigned command, void*, fuse_fi
     const auto out =
         op::ioctl(*context.fs, node, info->fh, command, {static_cast<const char*>(in), in_size});
     if (out) {
+      if (op::changes_attr(command)) drop_attributes(context, node);
       reply.ioctl(std::string_view(*out).substr(0, out_size));
     } else {
       reply.error(out.error().code());

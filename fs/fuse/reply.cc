@@ -26,7 +26,7 @@ fuse_entry_param entry_param(const op::Entry& entry) {
   fuse_entry_param param = {};
   param.ino = entry.node;
   param.attr = entry.attr;
-  param.attr_timeout = kEndless;
+  param.attr_timeout = entry.attr_lasts ? kEndless : 0;
   param.entry_timeout = kEndless;
   return param;
 }
@@ -54,9 +54,9 @@ bool Reply::entry(const op::Entry& entry) noexcept {
 
 bool Reply::no_entry() noexcept { return entry(op::Entry{}); }
 
-bool Reply::attr(const struct stat& attr) noexcept {
+bool Reply::attr(const struct stat& attr, bool lasts) noexcept {
   fuse_req_t request = take();
-  return request != nullptr && fuse_reply_attr(request, &attr, kEndless) == 0;
+  return request != nullptr && fuse_reply_attr(request, &attr, lasts ? kEndless : 0) == 0;
 }
 
 bool Reply::link_target(const std::string& target) noexcept {

@@ -41,8 +41,8 @@ class Reply {
   bool done() noexcept { return error(0); }
   void none() noexcept;  // forget has no answer
   bool entry(const op::Entry& entry) noexcept;
-  bool no_entry() noexcept;  // ENOENT that may be remembered
-  bool attr(const struct stat& attr) noexcept;
+  bool no_entry() noexcept;                                 // ENOENT that may be remembered
+  bool attr(const struct stat& attr, bool lasts) noexcept;  // see op::attr_lasts
   bool link_target(const std::string& target) noexcept;
   bool opened(const op::Opened& opened) noexcept;
   bool created(const op::Entry& entry, const op::Opened& opened) noexcept;

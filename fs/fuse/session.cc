@@ -191,6 +191,7 @@ Outcome<void> MountedSession::make_libfuse_session() {
   session_.reset(fuse_session_new(&arguments, &all, sizeof all, &context_));
   fuse_opt_free_args(&arguments);
   if (!session_) return refuse("libfuse makes no session", EINVAL);
+  context_.session = session_.get();
   return {};
 }
 

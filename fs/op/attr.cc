@@ -56,6 +56,11 @@ Result<struct stat> getattr(FileSystem& fs, NodeId id) {
   return fs.ids.shown(st);
 }
 
+bool attr_lasts(FileSystem& fs, NodeId id) {
+  const tree::Node* node = fs.tree->node(id);
+  return node == nullptr || !node->has(tree::Node::kMayBeMapped);
+}
+
 Result<struct stat> setattr(FileSystem& fs, NodeId id, const AttrChange& change) {
   LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
   tree::CopyUpDepth depth;

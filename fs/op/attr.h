@@ -26,6 +26,11 @@ struct AttrChange {
 
 Result<struct stat> getattr(FileSystem& fs, NodeId node);
 
+// Whether the attributes of `node` change by requests only. Not those of a passthrough file that
+// has been open for reading and writing: stores to a mapping of it, which may outlive the last
+// close, set its times and the blocks it takes, and nobody is told.
+bool attr_lasts(FileSystem& fs, NodeId node);
+
 // Copies the file up first, without its data where data does not change (metacopy).
 Result<struct stat> setattr(FileSystem& fs, NodeId node, const AttrChange& change);
 

@@ -90,10 +90,14 @@ Result<std::string> set_value(int fd, unsigned request, std::string_view in) {
 
 }  // namespace
 
+bool changes_attr(unsigned ioctl_request) {
+  return ioctl_request == FS_IOC_SETFLAGS || ioctl_request == FS_IOC_FSSETXATTR;
+}
+
 Result<std::string> ioctl(FileSystem& fs, NodeId id, HandleId, unsigned request,
                           std::string_view in) {
   LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
-  const bool set = request == FS_IOC_SETFLAGS || request == FS_IOC_FSSETXATTR;
+  const bool set = changes_attr(request);
   if (!set && request != FS_IOC_GETFLAGS && request != FS_IOC_FSGETXATTR) return fail(ENOTTY);
   if (set) LAYERFS_TRY(fs.tree->copy_up(*node, tree::CopyUpDepth::metadata()));
   LAYERFS_TRY_ASSIGN(sys::UniqueFd fd, open_for_ioctl(fs, *node));

@@ -11,16 +11,15 @@
 namespace layerfs::op {
 namespace {
 
-bool is_write(int flags) { return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0; }
-
 Result<void> truncate_to_zero(FileSystem& fs, tree::Node& node) {
   auto shape = fs.tree->enter();
   LAYERFS_TRY_ASSIGN(tree::Place place, fs.tree->place(shape, node));
   return sys::truncate_path(place.path(), 0);
 }
 
-Result<Created> open_created(FileSystem& fs, const tree::Found& found, sys::UniqueFd fd) {
-  auto opened = fs.open_files.acquire(*found.node, true, std::move(fd));
+Result<Created> open_created(FileSystem& fs, const tree::Found& found, int flags,
+                             sys::UniqueFd fd) {
+  auto opened = fs.open_files.acquire(*found.node, flags, std::move(fd));
   if (!opened) {
     forget(fs, found.node->id, 1);
     return fail(opened.error());
@@ -51,12 +50,12 @@ Result<Opened> open(FileSystem& fs, NodeId id, int flags) {
   tree::Node* node = fs.tree->exact_node(id);
   if (node == nullptr || node->has(tree::Node::kSuperseded)) return fail(ESTALE);
   const bool truncate = (flags & O_TRUNC) != 0;
-  if (is_write(flags)) {
+  if (opens_for_writing(flags)) {
     tree::CopyUpDepth depth = tree::CopyUpDepth::whole();
     if (truncate) depth.limit = 0;
     LAYERFS_TRY(fs.tree->copy_up(*node, depth));
   }
-  LAYERFS_TRY_ASSIGN(Opened opened, fs.open_files.acquire(*node, is_write(flags)));
+  LAYERFS_TRY_ASSIGN(Opened opened, fs.open_files.acquire(*node, flags));
   if (truncate) {
     if (auto done = truncate_to_zero(fs, *node); !done) {
       fs.open_files.release(*node);
@@ -74,16 +73,16 @@ Result<Created> create(FileSystem& fs, const Caller& caller, NodeId parent, std:
   auto found = fs.tree->create(*dir, name, object, &fd);
   if (!found && found.error() == Errno(EEXIST)) return open_existing(fs, parent, name, flags);
   if (!found) return fail(found.error());
-  return open_created(fs, *found, std::move(fd));
+  return open_created(fs, *found, flags, std::move(fd));
 }
 
 Result<Created> tmpfile(FileSystem& fs, const Caller& caller, NodeId parent, mode_t mode,
-                        int /*flags*/) {
+                        int flags) {
   LAYERFS_TRY_ASSIGN(tree::Node * dir, find_dir(fs, parent));
   LAYERFS_TRY_ASSIGN(const auto object, new_object(fs, caller, S_IFREG | (mode & 07777)));
   sys::UniqueFd fd;
   LAYERFS_TRY_ASSIGN(tree::Found found, fs.tree->create_unnamed(*dir, object, fd));
-  return open_created(fs, found, std::move(fd));
+  return open_created(fs, found, flags, std::move(fd));
 }
 
 void release(FileSystem& fs, NodeId id, HandleId) noexcept {

@@ -69,5 +69,7 @@ Result<off_t> lseek(FileSystem& fs, NodeId node, HandleId handle, off_t offset, 
 // the caller passed, the result what it gets back. ENOTTY for every other request.
 Result<std::string> ioctl(FileSystem& fs, NodeId node, HandleId handle, unsigned request,
                           std::string_view in);
+// Whether that request changes attributes: ctime, at least.
+bool changes_attr(unsigned ioctl_request);
 
 }  // namespace layerfs::op

@@ -34,7 +34,8 @@ Result<tree::Node*> find_dir(FileSystem& fs, NodeId id) {
 }
 
 Entry entry_of(const FileSystem& fs, const tree::Found& found) {
-  return Entry{found.node->id, fs.ids.shown(found.attr)};
+  return Entry{found.node->id, fs.ids.shown(found.attr),
+               !found.node->has(tree::Node::kMayBeMapped)};
 }
 
 Result<tree::NewObject> new_object(const FileSystem& fs, const Caller& caller, mode_t mode) {

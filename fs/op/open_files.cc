@@ -31,6 +31,10 @@ tree::DataFd share(sys::UniqueFd fd) {
 
 }  // namespace
 
+bool opens_for_writing(int flags) {
+  return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0;
+}
+
 OpenFiles::~OpenFiles() {
   for (Guard& guard : guards_)
     for (Kept& kept : guard.kept) end(std::move(kept.file));
@@ -151,7 +155,21 @@ Result<void> OpenFiles::refresh(Node& node, OpenFile& file, bool write) {
   return {};
 }
 
-Result<Opened> OpenFiles::acquire(Node& node, bool write, sys::UniqueFd opened) {
+// The kernel would check this as it opens the file, but knows such marks of its own inodes only;
+// and what it finds as it reopens the backing of a passthrough file it reports as EIO.
+Result<void> OpenFiles::allow_write(Node& node, OpenFile& file, int flags) {
+  if (file.data == nullptr) {
+    LAYERFS_TRY_ASSIGN(file.data, opened_data(node, O_RDONLY));
+  }
+  LAYERFS_TRY_ASSIGN(const sys::InodeMarks marks, sys::inode_marks(file.data->get()));
+  const bool appends = (flags & O_APPEND) != 0 && (flags & O_TRUNC) == 0;
+  if (marks.immutable || (marks.append_only && !appends)) return fail(EPERM);
+  return {};
+}
+
+Result<Opened> OpenFiles::acquire(Node& node, int flags, sys::UniqueFd opened) {
+  const bool created = static_cast<bool>(opened);
+  const bool write = created || opens_for_writing(flags);
   Guard& guard = this->guard(node);
   std::unique_lock lock(guard.mutex);
   if (node.has(Node::kSuperseded)) return fail(ESTALE);
@@ -163,8 +181,18 @@ Result<Opened> OpenFiles::acquire(Node& node, bool write, sys::UniqueFd opened) 
     return fail(ESTALE);
   }
   if (!file.passthrough) LAYERFS_TRY(refresh(node, file, write));
+  if (write && !created) {
+    if (auto allowed = allow_write(node, file, flags); !allowed) {
+      if (file.opens == 0) end(std::move(node.open));
+      return fail(allowed.error());
+    }
+  }
   ++file.opens;
   Opened result;
+  if (file.passthrough && (flags & O_ACCMODE) == O_RDWR && !node.has(Node::kMayBeMapped)) {
+    node.set(Node::kMayBeMapped);
+    result.ends_attr = true;
+  }
   result.handle = 1;
   result.mode = file.passthrough ? IoMode::kPassthrough : IoMode::kCached;
   result.backing = file.backing;

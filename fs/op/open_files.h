@@ -13,6 +13,9 @@
 
 namespace layerfs::op {
 
+// Whether open(2) with these flags may change the file.
+bool opens_for_writing(int flags);
+
 // Decides for each open whether the kernel reads and writes the file itself (passthrough) or asks
 // the daemon (cached), such that all opens of a node agree, and keeps the descriptor that a node's
 // data comes from: after a copy-up every open, old or new, reads the upper file. What a node that
@@ -27,10 +30,12 @@ class OpenFiles {
 
   void set_backing(Backing* backing) { backing_ = backing; }
 
-  // One more open of `node`, whose data is in the upper if `write`. `opened`, if it holds one, is a
-  // descriptor of the data, open O_RDWR. ESTALE if the node's open descriptors read a lower file
-  // that the kernel holds on to: another node has its name from now on.
-  Result<Opened> acquire(tree::Node& node, bool write, sys::UniqueFd opened = {});
+  // One more open of `node` with the `flags` of open(2); its data is in the upper if they are for
+  // writing. `opened`, if it holds one, is a descriptor of the data, open O_RDWR, of a new file.
+  // EPERM if the file is immutable, or append-only and to be opened otherwise. ESTALE if the node's
+  // open descriptors read a lower file that the kernel holds on to: another node has its name from
+  // now on.
+  Result<Opened> acquire(tree::Node& node, int flags, sys::UniqueFd opened = {});
 
   // One open less.
   void release(tree::Node& node) noexcept;
@@ -66,6 +71,7 @@ class OpenFiles {
   Result<bool> resume(Guard& guard, tree::Node& node, bool write);
   Result<void> refresh(tree::Node& node, tree::OpenFile& file, bool write);
   Result<tree::DataFd> opened_data(tree::Node& node, int flags);
+  Result<void> allow_write(tree::Node& node, tree::OpenFile& file, int flags);
   bool wants_passthrough(const tree::Node& node, const tree::OpenFile& file) const;
   std::unique_ptr<tree::OpenFile> take_kept(Guard& guard, NodeId id) noexcept;
   std::unique_ptr<tree::OpenFile> keep(Guard& guard, NodeId id,

@@ -49,10 +49,13 @@ Result<void> drop_privileges(const FileSystem& fs, const std::string& path, cons
       ((mode & S_IXGRP) != 0 || !may_keep_setgid(caller, fs.ids.groups.shown(st.st_gid))))
     mode &= ~mode_t{S_ISGID};
   if (mode != (st.st_mode & 07777)) LAYERFS_TRY(sys::chmod_path(path, mode));
-  auto removed = sys::remove_xattr(path, "security.capability");
-  if (!removed && removed.error() != Errno(ENODATA) && removed.error() != Errno(EOPNOTSUPP))
-    return removed;
-  return {};
+  // Of an append-only file it cannot be removed, though it may be written.
+  const auto capability = sys::get_xattr(path, "security.capability");
+  if (!capability &&
+      (capability.error() == Errno(ENODATA) || capability.error() == Errno(EOPNOTSUPP))) {
+    return {};
+  }
+  return sys::remove_xattr(path, "security.capability");
 }
 
 }  // namespace layerfs::op

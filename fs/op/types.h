@@ -33,6 +33,7 @@ struct Caller {
 struct Entry {
   NodeId node = 0;
   struct stat attr = {};
+  bool attr_lasts = true;  // until a request changes it; else it may change without one
 };
 
 // How the kernel is to do the I/O of one open file (fuse-protocol FOPEN_* flags).
@@ -47,6 +48,9 @@ struct Opened {
   IoMode mode = IoMode::kCached;
   int backing = 0;          // id from Backing::open, with kPassthrough only
   bool keep_cache = false;  // what the page cache holds of this inode is still true; kCached only
+  // From now on attributes of the inode may change without a request: what the kernel was told of
+  // them before must be dropped before the open is answered.
+  bool ends_attr = false;
 };
 
 }  // namespace layerfs::op

@@ -65,6 +65,13 @@ Result<struct stat> stat_fd(int fd) {
   return st;
 }
 
+Result<InodeMarks> inode_marks(int fd) {
+  struct statx st;
+  LAYERFS_TRY(check(::statx(fd, "", AT_EMPTY_PATH, 0, &st)));
+  return InodeMarks{.immutable = (st.stx_attributes & STATX_ATTR_IMMUTABLE) != 0,
+                    .append_only = (st.stx_attributes & STATX_ATTR_APPEND) != 0};
+}
+
 Result<struct stat> stat_at(int dirfd, const char* name) {
   struct stat st;
   LAYERFS_TRY(check(::fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW)));

@@ -40,6 +40,13 @@ std::string fd_path(int dirfd, const char* name);
 Result<struct stat> stat_fd(int fd);
 Result<struct stat> stat_at(int dirfd, const char* name);  // of a symlink: its own
 
+// Marks of chattr(1) that hold changes up, root's too. Where the file system has none: neither.
+struct InodeMarks {
+  bool immutable = false;
+  bool append_only = false;
+};
+Result<InodeMarks> inode_marks(int fd);
+
 Result<std::string> readlink_at(int dirfd, const char* name);
 
 Result<void> make_dir(int dirfd, const char* name, mode_t mode);

@@ -80,6 +80,7 @@ class Node {
     kSuperseded = 16,  // `successor` has its place; only what was open goes on here
     kHardLink = 32,    // registered in HardLinks
     kLowerNames = 64,  // HardLinks remembers names that are not in the upper
+    kMayBeMapped = 128,  // the kernel may write to it through a mapping and not tell
   };
 
   Node(NodeId id_, ino_t ino_, mode_t type_) : id(id_), ino(ino_), type(type_ & S_IFMT) {}

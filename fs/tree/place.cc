@@ -156,7 +156,11 @@ bool Tree::has_upper_data(const Node& node) {
 Result<sys::UniqueFd> Tree::open_data(const ShapeToken& shape, Node& node, int flags) {
   if (!has_upper_data(node)) return open_lower_data(node.lower, flags);
   LAYERFS_TRY_ASSIGN(Place at, place(shape, node));
-  return at.open(flags);
+  auto fd = at.open(flags);
+  // An append-only file opens so only, and all that may be written to it is at its end.
+  if (!fd && fd.error() == Errno(EPERM) && (flags & O_ACCMODE) != O_RDONLY)
+    return at.open(flags | O_APPEND);
+  return fd;
 }
 
 Result<std::vector<LowerDirPtr>> Tree::merged_below(const LowerDirPtr& dir) {

@@ -128,8 +128,11 @@ Result<void> Tree::rmdir(Node& dir, std::string_view name) {
     if (entry == nullptr || entry->node != &child) return fail(ENOENT);
     std::unique_lock child_lock(child.dir->mutex);
     LAYERFS_TRY(load(shape, child));
-    if (!shows_nothing(*child.dir)) return fail(ENOTEMPTY);
     LAYERFS_TRY_ASSIGN(FdRef dirfd, upper_dir(shape, dir));
+    if (!shows_nothing(*child.dir)) {
+      LAYERFS_TRY_ASSIGN(const sys::InodeMarks marks, sys::inode_marks(dirfd->get()));
+      return fail(marks.immutable || marks.append_only ? EPERM : ENOTEMPTY);
+    }
     return remove_dir_entry(dir, *entry, dirfd->get(), child);
   }();
   forget(shape, child, 1);

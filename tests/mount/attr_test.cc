@@ -1,6 +1,9 @@
 // Attributes through a real mount.
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -52,6 +55,17 @@ void set_capability(const std::filesystem::path& file) {
 bool has_capability(const std::filesystem::path& file) {
   return getxattr(file.c_str(), "security.capability", nullptr, 0) > 0;
 }
+
+// Makes the file look old, and has the kernel know it.
+struct stat set_old_times(const std::filesystem::path& file) {
+  const timespec times[2] = {{.tv_sec = 1000000000, .tv_nsec = 0},
+                             {.tv_sec = 1000000000, .tv_nsec = 0}};
+  EXPECT_EQ(utimensat(AT_FDCWD, file.c_str(), times, 0), 0);
+  return attr_of(file);
+}
+
+// As chattr(1) does, with all of FS_*_FL that it can set.
+void set_marks(int fd, int marks) { EXPECT_EQ(ioctl(fd, FS_IOC_SETFLAGS, &marks), 0); }
 
 class Attr : public testing::Test {
  protected:
@@ -169,6 +183,88 @@ TEST_F(Attr, AnAclOfAFileWhoseGroupIsForeignClearsSetgid) {
   EXPECT_TRUE(as_user(
       [&] { return setxattr(file.c_str(), "system.posix_acl_access", acl, sizeof acl, 0) == 0; }));
   EXPECT_EQ(mode_of(file), 0775U);
+}
+
+TEST_F(Attr, AStoreToAMappingShowsInTheTimes) {
+  const sys::UniqueFd fd(open((root_ / "mapped").c_str(), O_RDWR | O_CREAT, 0644));
+  ASSERT_EQ(ftruncate(fd.get(), 4096), 0);
+  auto* const map =
+      static_cast<char*>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0));
+  ASSERT_NE(map, MAP_FAILED);
+  const auto before = set_old_times(root_ / "mapped");
+  map[0] = 'x';
+  EXPECT_EQ(msync(map, 4096, MS_SYNC), 0);
+  EXPECT_GT(attr_of(root_ / "mapped").st_mtim.tv_sec, before.st_mtim.tv_sec);
+  munmap(map, 4096);
+}
+
+TEST_F(Attr, AStoreToAMappingOfACopiedUpFileShowsInTheTimes) {
+  const sys::UniqueFd fd(open((root_ / "setuid").c_str(), O_RDWR));
+  auto* const map =
+      static_cast<char*>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0));
+  ASSERT_NE(map, MAP_FAILED);
+  const auto before = set_old_times(root_ / "setuid");
+  map[0] = 'x';
+  EXPECT_EQ(munmap(map, 4096), 0);
+  EXPECT_GT(attr_of(root_ / "setuid").st_mtim.tv_sec, before.st_mtim.tv_sec);
+}
+
+TEST_F(Attr, AFileThatIsOpenedAgainForMappingShowsItsTimes) {
+  write_file(root_ / "again", std::string(4096, 'a'));
+  const auto before = set_old_times(root_ / "again");
+  const sys::UniqueFd fd(open((root_ / "again").c_str(), O_RDWR));
+  auto* const map =
+      static_cast<char*>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0));
+  ASSERT_NE(map, MAP_FAILED);
+  map[0] = 'x';
+  EXPECT_EQ(munmap(map, 4096), 0);
+  EXPECT_GT(attr_of(root_ / "again").st_mtim.tv_sec, before.st_mtim.tv_sec);
+}
+
+TEST_F(Attr, ChattrShowsInTheChangeTime) {
+  const sys::UniqueFd fd(open((root_ / "marked").c_str(), O_RDWR | O_CREAT, 0644));
+  const auto before = attr_of(root_ / "marked");
+  set_marks(fd.get(), FS_NODUMP_FL);
+  const auto after = attr_of(root_ / "marked");
+  EXPECT_NE(std::pair(after.st_ctim.tv_sec, after.st_ctim.tv_nsec),
+            std::pair(before.st_ctim.tv_sec, before.st_ctim.tv_nsec));
+}
+
+TEST_F(Attr, AnAppendOnlyFileIsOpenedForAppendingOnly) {
+  const std::string file = root_ / "appended";
+  write_file(file, "a");
+  const sys::UniqueFd marker(open(file.c_str(), O_RDONLY));
+  set_marks(marker.get(), FS_APPEND_FL);
+  for (const int flags : {O_WRONLY, O_RDWR, O_RDWR | O_TRUNC, O_WRONLY | O_APPEND | O_TRUNC}) {
+    EXPECT_FALSE(static_cast<bool>(sys::UniqueFd(open(file.c_str(), flags)))) << flags;
+    EXPECT_EQ(errno, EPERM) << flags;
+  }
+  const sys::UniqueFd end(open(file.c_str(), O_RDWR | O_APPEND));
+  ASSERT_TRUE(end);
+  EXPECT_EQ(write(end.get(), "b", 1), 1);
+  EXPECT_EQ(read_file(file), "ab");
+  set_marks(marker.get(), 0);
+}
+
+TEST_F(Attr, AnImmutableFileIsNotOpenedForWriting) {
+  const std::string file = root_ / "fixed";
+  write_file(file, "a");
+  const sys::UniqueFd marker(open(file.c_str(), O_RDWR));
+  set_marks(marker.get(), FS_IMMUTABLE_FL);
+  EXPECT_FALSE(static_cast<bool>(sys::UniqueFd(open(file.c_str(), O_WRONLY))));
+  EXPECT_EQ(errno, EPERM);
+  EXPECT_EQ(chmod(file.c_str(), 0600), -1);
+  EXPECT_EQ(errno, EPERM);
+  set_marks(marker.get(), 0);
+}
+
+TEST_F(Attr, AFullDirectoryInAnImmutableOneMayNotBeRemoved) {
+  std::filesystem::create_directories(root_ / "fixed/full/inner");
+  const sys::UniqueFd marker(open((root_ / "fixed").c_str(), O_RDONLY));
+  set_marks(marker.get(), FS_IMMUTABLE_FL);
+  EXPECT_EQ(rmdir((root_ / "fixed/full").c_str()), -1);
+  EXPECT_EQ(errno, EPERM);
+  set_marks(marker.get(), 0);
 }
 
 TEST_F(Attr, TimesAreKeptToTheNanosecond) {
