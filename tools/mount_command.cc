@@ -4,15 +4,41 @@
 #include <vector>
 
 #include <CLI/CLI.hpp>
+#include <fmt/format.h>
 
+#include "fs/fuse/kernel_mount.h"
 #include "tools/command_line.h"
 #include "tools/mount_commands.h"
 #include "tools/mount_options.h"
 #include "tools/mounting.h"
+#include "tools/runtime_state.h"
+#include "tools/unmounting.h"
 
 namespace layerfs::tools {
 
 namespace {
+
+// Changes the flags of a mount. Its layers stay what they are.
+Outcome<void> remount(const MountRequest& request, const std::string& directory) {
+  LAYERFS_TRY_ASSIGN(const auto mounts, live_mounts());
+  LAYERFS_TRY_ASSIGN(const LiveMount mount, find_mount(mounts, directory));
+  const MountRecord& record = mount.record;
+  if (mount.alive && record.upperdir.empty() && !request.mount.read_only) {
+    return refuse(fmt::format("{} has no writable layer, so it stays read-only; unmount it and "
+                              "mount it with one",
+                              record.mountpoint),
+                  EROFS);
+  }
+  return fuse::remount({.mountpoint = record.mountpoint,
+                        .source = mount.source,
+                        .read_only = request.mount.read_only,
+                        .options = request.mount.kernel_options});
+}
+
+int finish_remount(const MountRequest& request, const std::string& directory, Io& io) {
+  const auto done = remount(request, directory);
+  return done ? kDone : report(io, done.error());
+}
 
 int finish(MountOrder mount, Io& io) {
   for (const std::string& warning : mount.request.warnings) warn(io, warning);
@@ -101,6 +127,7 @@ int run_mount(const Args& args, Io& io) {
     return report(io, parsed.error());
   }
   if (read_only) mount.request.mount.read_only = true;
+  if (mount.request.remount) return finish_remount(mount.request, words.back(), io);
   mount.root = mount.request.root.empty() ? common.root : mount.request.root;
   if (const auto placed = place_arguments(std::move(words), mount); !placed) {
     report(io, placed.error());
@@ -127,6 +154,7 @@ int run_mount_helper(const Args& args, Io& io) {
   if (const auto parsed = parse_all(call.options, mount.request); !parsed) {
     return report(io, parsed.error());
   }
+  if (mount.request.remount) return finish_remount(mount.request, call.words.back(), io);
   CommonOptions common;
   CLI::App app;
   add_root_option(app, common);

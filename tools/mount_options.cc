@@ -255,6 +255,8 @@ Outcome<void> apply_mount_option(const Option& option, MountRequest& request, bo
     mount.read_only = option.text == "ro";
   } else if (option.text == "debug") {
     mount.debug = true;
+  } else if (option.text == "remount") {
+    request.remount = true;
   } else if (option.text == "allow_other") {
     mount.allow_other = true;
   } else if (option.key.ends_with("context") && option.value) {

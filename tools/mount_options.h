@@ -15,6 +15,7 @@ struct MountRequest {
   fuse::MountOptions mount;           // mountpoint and source are not filled in here
   std::string snapshot;               // snapshot=NAME
   std::string root;                   // root=DIR: the store
+  bool remount = false;               // only the flags of a mount that is there are to change
   std::vector<std::string> warnings;  // about options that have no effect, a sentence each
 };
 

@@ -255,6 +255,14 @@ Outcome<sys::UniqueFd> mount_kernel(const KernelMount& mount) {
   return refuse(fmt::format("{} cannot be mounted on", mount.mountpoint), mounted.error());
 }
 
+Outcome<void> remount(const KernelMount& mount) {
+  const unsigned long flags = arguments_of(mount).flags | MS_REMOUNT;
+  if (::mount(mount.source.c_str(), mount.mountpoint.c_str(), nullptr, flags, nullptr) == 0) {
+    return {};
+  }
+  return refuse(fmt::format("{} cannot be remounted", mount.mountpoint), Errno::last());
+}
+
 Outcome<void> unmount(const std::string& mountpoint, bool lazy) {
   if (::umount2(mountpoint.c_str(), UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0) return {};
   const Errno error = Errno::last();

@@ -23,6 +23,9 @@ struct KernelMount {
 // mount(2); where that is not permitted, fusermount3. On failure nothing is mounted.
 Outcome<sys::UniqueFd> mount_kernel(const KernelMount& mount);
 
+// Gives the mount there the flags of `mount`; nothing else of it can be changed. Needs root.
+Outcome<void> remount(const KernelMount& mount);
+
 // Unmounts: mount(2)'s call, or fusermount3 where that is not permitted. `lazy`: also a mount in
 // use, which then ends with its last user.
 Outcome<void> unmount(const std::string& mountpoint, bool lazy);

@@ -205,6 +205,28 @@ TEST_F(Program, IsAHelperOfMount) {
   EXPECT_EQ(shell("umount " + mnt_).status, 0);
 }
 
+TEST_F(Program, IsRemountedReadOnlyAndBack) {
+  mount(writable());
+  const pid_t daemon = listed().at("pid");
+  ASSERT_EQ(layerfs({"layerfs", mnt_, "-o", "remount,ro," + writable()}).status, 0);
+  EXPECT_EQ(mkdir((mnt_ + "/new").c_str(), 0755), -1);
+  EXPECT_EQ(errno, EROFS);
+  ASSERT_EQ(layerfs({"mount", "-o", "remount,rw", mnt_}).status, 0);
+  EXPECT_EQ(mkdir((mnt_ + "/new").c_str(), 0755), 0);
+  EXPECT_EQ(listed().at("pid"), daemon);
+}
+
+TEST_F(Program, WithoutAnUpperItIsNotRemountedWritable) {
+  mount(lower());
+  const Ran ran = layerfs({"mount", "-o", "remount,rw", mnt_});
+  EXPECT_EQ(ran.status, 1);
+  EXPECT_THAT(ran.err, HasSubstr("has no writable layer"));
+}
+
+TEST_F(Program, OnlyAMountOfLayerfsIsRemounted) {
+  expect_refused(layerfs({"mount", "-o", "remount,ro", mnt_}), "is not a mount of layerfs");
+}
+
 TEST_F(Program, PsTellsWhatIsMountedWhere) {
   mount(writable());
   const json mount = listed();
