@@ -64,8 +64,13 @@ struct stat set_old_times(const std::filesystem::path& file) {
   return attr_of(file);
 }
 
-// As chattr(1) does, with all of FS_*_FL that it can set.
-void set_marks(int fd, int marks) { EXPECT_EQ(ioctl(fd, FS_IOC_SETFLAGS, &marks), 0); }
+// The marks of chattr(1) that the tests set and clear; the others stay.
+void set_marks(int fd, int marks) {
+  int all = 0;
+  EXPECT_EQ(ioctl(fd, FS_IOC_GETFLAGS, &all), 0);
+  all = (all & ~(FS_APPEND_FL | FS_IMMUTABLE_FL | FS_NODUMP_FL)) | marks;
+  EXPECT_EQ(ioctl(fd, FS_IOC_SETFLAGS, &all), 0);
+}
 
 class Attr : public testing::Test {
  protected:
