@@ -4,6 +4,7 @@
 
 #include "tools/command_line.h"
 #include "tools/commands.h"
+#include "tools/container/commands.h"
 #include "tools/mount_commands.h"
 #include "tools/store_commands.h"
 
@@ -25,6 +26,8 @@ constexpr std::array kCommands = {
     Command{"rmi", "Remove an image and what only it needed", run_rmi},
     Command{"mount", "Mount an image, or plain directories", run_mount},
     Command{"umount", "Unmount, and wait until all is written", run_umount},
+    Command{"run", "Run a container of an image", run_run},
+    Command{"bundle", "Make a directory that runc or crun runs", run_bundle},
     Command{"ps", "List the mounts", run_ps},
     Command{"snapshots", "List or remove the writable directories of mounts", run_snapshots},
     Command{"gc", "Remove layers and blobs that nothing needs", run_gc},

@@ -30,14 +30,6 @@ using nlohmann::json;
 
 constexpr std::string_view kType = "fuse.layerfs";
 
-// /run is the machine's for root; a user has XDG_RUNTIME_DIR. Empty if there is neither.
-std::string record_directory() {
-  const char* runtime = std::getenv("XDG_RUNTIME_DIR");
-  if (::geteuid() == 0 && ::access("/run", W_OK) == 0) return "/run/layerfs";
-  if (runtime != nullptr && *runtime != '\0') return std::string(runtime) + "/layerfs";
-  return {};
-}
-
 json to_json(const MountRecord& record) {
   return {{"mountpoint", record.mountpoint},
           {"image", record.image},
@@ -81,7 +73,7 @@ bool is_locked_by_daemon(const stdfs::path& file) {
 // By device number: the kernel gives each mount its own while it lives.
 std::map<dev_t, MountRecord> read_records() {
   std::map<dev_t, MountRecord> records;
-  const std::string directory = record_directory();
+  const std::string directory = runtime_directory();
   if (directory.empty()) return records;
   std::error_code none;  // no directory, no records
   for (const auto& entry : stdfs::directory_iterator(directory, none)) {
@@ -133,8 +125,15 @@ std::optional<LiveMount> mount_of(const std::string& line) {
 
 }  // namespace
 
+std::string runtime_directory() {
+  const char* runtime = std::getenv("XDG_RUNTIME_DIR");
+  if (::geteuid() == 0 && ::access("/run", W_OK) == 0) return "/run/layerfs";
+  if (runtime != nullptr && *runtime != '\0') return std::string(runtime) + "/layerfs";
+  return {};
+}
+
 RecordFile::RecordFile(const MountRecord& record) {
-  const std::string directory = record_directory();
+  const std::string directory = runtime_directory();
   if (directory.empty() || (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST)) return;
   const std::string path = fmt::format("{}/{}.json", directory, record.pid);
   const std::string temporary = path + ".new";

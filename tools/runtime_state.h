@@ -13,6 +13,10 @@
 
 namespace layerfs::tools {
 
+// Where what runs leaves word of itself: /run/layerfs for root, else $XDG_RUNTIME_DIR/layerfs. It
+// need not be there yet. Empty if there is neither.
+std::string runtime_directory();
+
 // What a daemon says of its mount.
 struct MountRecord {
   std::string mountpoint;  // absolute

@@ -20,6 +20,15 @@ Result<UniqueFd> own(long fd) {
   return UniqueFd(static_cast<int>(fd));
 }
 
+Result<UniqueFd> open_how_asked(int dirfd, const char* path, open_how& how) {
+  for (;;) {
+    const long fd = ::syscall(SYS_openat2, dirfd, path, &how, sizeof how);
+    // EAGAIN: a rename elsewhere raced with the walk; openat2(2) says to try again.
+    if (fd < 0 && (errno == EAGAIN || errno == EINTR)) continue;
+    return own(fd);
+  }
+}
+
 }  // namespace
 
 Result<UniqueFd> open_beneath(int dirfd, const char* path, int flags, mode_t mode) {
@@ -28,12 +37,14 @@ Result<UniqueFd> open_beneath(int dirfd, const char* path, int flags, mode_t mod
   how.flags = static_cast<__u64>(flags | O_CLOEXEC);
   how.mode = (flags & (O_CREAT | __O_TMPFILE)) != 0 ? mode : 0;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-  for (;;) {
-    long fd = ::syscall(SYS_openat2, dirfd, path, &how, sizeof how);
-    // EAGAIN: a rename elsewhere raced with the walk; openat2(2) says to try again.
-    if (fd < 0 && (errno == EAGAIN || errno == EINTR)) continue;
-    return own(fd);
-  }
+  return open_how_asked(dirfd, path, how);
+}
+
+Result<UniqueFd> open_in_root(int dirfd, const char* path, int flags) {
+  open_how how = {};
+  how.flags = static_cast<__u64>(flags | O_CLOEXEC);
+  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+  return open_how_asked(dirfd, path, how);
 }
 
 Result<UniqueFd> open_entry(int dirfd, const char* name) {

@@ -20,6 +20,10 @@ namespace layerfs::sys {
 // O_CLOEXEC is added, O_NOFOLLOW is implied.
 Result<UniqueFd> open_beneath(int dirfd, const char* path, int flags, mode_t mode = 0);
 
+// Opens `path` as a process whose root directory is `dirfd` would: symlinks are followed and none
+// leads out of it (openat2 with RESOLVE_IN_ROOT, NO_MAGICLINKS). O_CLOEXEC is added.
+Result<UniqueFd> open_in_root(int dirfd, const char* path, int flags);
+
 // An O_PATH descriptor of whatever the single `name` is, a symlink itself included.
 Result<UniqueFd> open_entry(int dirfd, const char* name);
 

@@ -1,0 +1,117 @@
+#include "tools/container/bundle.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <array>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "fs/sys/file.h"
+#include "layerstore/file_util.h"
+#include "tools/container/rootfs.h"
+
+namespace layerfs::tools {
+
+namespace {
+
+namespace stdfs = std::filesystem;
+
+constexpr const char* kRootfs = "rootfs";
+constexpr const char* kConfig = "config.json";
+constexpr const char* kHosts = "hosts";
+constexpr const char* kResolver = "resolv.conf";
+
+std::string read_host_file(const char* path) {
+  std::ifstream file(path);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+Outcome<void> write_in(int bundle, const char* name, const std::string& text) {
+  if (const auto written = store::replace_file(bundle, name, text); !written) {
+    return refuse("the bundle's " + std::string(name) + " cannot be written", written.error());
+  }
+  // Whoever runs in the container reads it.
+  if (::fchmodat(bundle, name, 0644, 0) != 0) {
+    return refuse("the bundle's " + std::string(name) + " cannot be made readable", Errno::last());
+  }
+  return {};
+}
+
+// A container in the host's network asks the host's name servers.
+Outcome<std::vector<std::string>> write_etc_files(int bundle, const ContainerOptions& options) {
+  if (!options.host_network) return std::vector<std::string>();
+  const std::string hosts = read_host_file("/etc/hosts");
+  LAYERFS_TRY(write_in(bundle, kHosts,
+                       (hosts.empty() ? "127.0.0.1\tlocalhost\n::1\tlocalhost\n" : hosts) +
+                           "127.0.1.1\t" + options.hostname + "\n"));
+  LAYERFS_TRY(write_in(bundle, kResolver, read_host_file("/etc/resolv.conf")));
+  return std::vector<std::string>{kHosts, kResolver};
+}
+
+bool has_unified_cgroups() {
+  struct statfs fs = {};
+  return ::statfs("/sys/fs/cgroup", &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
+}
+
+}  // namespace
+
+std::string rootfs_of(const std::string& bundle) { return bundle + "/" + kRootfs; }
+
+Outcome<bool> make_bundle(const std::string& directory) {
+  const bool made = ::mkdir(directory.c_str(), 0700) == 0;
+  if (!made && errno != EEXIST) {
+    return refuse("the bundle '" + directory + "' cannot be made", Errno::last());
+  }
+  std::error_code failed;
+  if (!made && (!stdfs::is_empty(directory, failed) || failed)) {
+    return refuse("'" + directory + "' is not an empty directory; choose another for the bundle",
+                  EEXIST);
+  }
+  if (::mkdir(rootfs_of(directory).c_str(), 0700) != 0) {
+    const Errno error = Errno::last();
+    if (made) ::rmdir(directory.c_str());
+    return refuse("the bundle '" + directory + "' cannot be made", error);
+  }
+  return made;
+}
+
+void remove_bundle(const std::string& directory, bool with_directory) {
+  for (const char* name : {kConfig, kHosts, kResolver, "pid", "runtime.log"}) {
+    ::unlink((directory + "/" + name).c_str());
+  }
+  // Not a tree: if something is mounted there, it stays.
+  ::rmdir(rootfs_of(directory).c_str());
+  if (with_directory) ::rmdir(directory.c_str());
+}
+
+Outcome<void> write_bundle(const std::string& directory, const store::ImageConfig& image,
+                           const ContainerOptions& options, bool terminal, bool looking_only) {
+  const std::string rootfs = rootfs_of(directory);
+  LAYERFS_TRY_ASSIGN(const UserFiles files, read_user_files(rootfs));
+  LAYERFS_TRY_ASSIGN(const ContainerUser user,
+                     find_user(options.user.empty() ? image.user : options.user, files));
+  LAYERFS_TRY_ASSIGN(const Process process, process_of(image, options, user, terminal));
+  if (!looking_only) {
+    for (const std::string& volume : image.volumes) LAYERFS_TRY(make_directories(rootfs, volume));
+  }
+  auto bundle = sys::open_path(directory.c_str(), O_RDONLY | O_DIRECTORY);
+  if (!bundle) return refuse("the bundle '" + directory + "' cannot be opened", bundle.error());
+
+  Surroundings surroundings;
+  surroundings.terminal = terminal;
+  surroundings.cgroup_namespace = has_unified_cgroups();
+  if (::geteuid() != 0) surroundings.unprivileged = {::geteuid(), ::getegid()};
+  LAYERFS_TRY_ASSIGN(surroundings.etc_files, write_etc_files(bundle->get(), options));
+  LAYERFS_TRY_ASSIGN(const std::string config,
+                     runtime_config(image, options, process, surroundings));
+  return write_in(bundle->get(), kConfig, config);
+}
+
+}  // namespace layerfs::tools
