@@ -18,11 +18,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-pid_t start(const fs::path& config, const fs::path& log) {
+pid_t start_process(const fs::path& config, const fs::path& log) {
   const pid_t child = fork();
   if (child < 0) throw std::runtime_error("cannot fork");
   if (child > 0) return child;
-  const int out = open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  const int out = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
   dup2(out, STDOUT_FILENO);
   dup2(out, STDERR_FILENO);
   execlp("containerd", "containerd", "-c", config.c_str(), static_cast<char*>(nullptr));
@@ -31,27 +31,33 @@ pid_t start(const fs::path& config, const fs::path& log) {
 
 }  // namespace
 
-Containerd::Containerd(const fs::path& dir) : dir_(dir) {
+Containerd::Containerd(const fs::path& dir, const std::string& more) : dir_(dir) {
   fs::create_directories(dir);
   write_file(dir / "config.toml", "version = 2\nroot = \"" + (dir / "root").string() +
                                       "\"\nstate = \"" + (dir / "state").string() +
                                       "\"\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\", "
                                       "\"io.containerd.internal.v1.opt\"]\n[grpc]\n  address = \"" +
-                                      (dir / "socket").string() + "\"\n");
-  process_ = start(dir / "config.toml", dir / "log");
+                                      (dir / "socket").string() + "\"\n" + more);
+  start();
+}
+
+void Containerd::start() {
+  process_ = start_process(dir_ / "config.toml", dir_ / "log");
   for (int tries = 0; !ctr("version").ok(); ++tries) {
     if (tries == 100) {
-      const std::string log = read_file(dir / "log");
-      this->~Containerd();
+      const std::string log = read_file(dir_ / "log");
+      stop(SIGKILL);
       throw std::runtime_error("containerd does not start: " + log);
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(200));
   }
 }
 
-Containerd::~Containerd() {
+Containerd::~Containerd() { stop(SIGTERM); }
+
+void Containerd::stop(int signal) {
   if (process_ < 0) return;
-  kill(process_, SIGTERM);
+  kill(process_, signal);
   waitpid(process_, nullptr, 0);
   process_ = -1;
 }

@@ -14,7 +14,8 @@ namespace layerfs::test {
 // if it doesn't answer within 20 seconds.
 class Containerd {
  public:
-  explicit Containerd(const std::filesystem::path& dir);
+  // `more` is added to its configuration.
+  explicit Containerd(const std::filesystem::path& dir, const std::string& more = "");
   ~Containerd();
   Containerd(const Containerd&) = delete;
   Containerd& operator=(const Containerd&) = delete;
@@ -26,8 +27,14 @@ class Containerd {
   // Only for a containerd that has imported a single image.
   void mount_view(const std::filesystem::path& point) const;
 
- private:
+  // Ends it by this signal, or starts it again. Containers go on meanwhile.
+  void stop(int signal);
+  void start();
+
+  // `ctr` in the namespace "test".
   Ran ctr(const std::string& arguments) const;
+
+ private:
   // What `ctr snapshots` prints; throws if it fails.
   std::string snapshots(const std::string& arguments) const;
   std::string topmost() const;
