@@ -38,6 +38,14 @@ def resident_kib(pid):
     return 0
 
 
+def is_running(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 class Run:
     """What a scenario is given: a live mount, and the steps to take on it."""
 
@@ -64,6 +72,7 @@ class Run:
         upper, work = (workspace.fresh("upper"), workspace.fresh("work")) if writable else (None,) * 2
         if self.system.kind == "bare" and copies:
             merged = self._copy(merged, copies)
+        os.sync()  # what was written before is no part of what follows
         stack = Stack(self.layers, names, merged, self.setup.user, upper, work)
         begin = time.perf_counter()
         self.system.mount(stack, self.root)
@@ -84,17 +93,18 @@ class Run:
 
     def _copy(self, merged, copies):
         target = self.workspace.fresh("copy")
+        copy = ["cp", "-a"] + (["--no-preserve=ownership"] if self.setup.user else [])
         for name in copies:
             if name == ".":
-                subprocess.run(["cp", "-a", f"{merged}/.", target], check=True)
+                subprocess.run([*copy, f"{merged}/.", target], check=True)
             else:
                 os.makedirs(os.path.dirname(f"{target}/{name}"), exist_ok=True)
-                subprocess.run(["cp", "-a", f"{merged}/{name}", f"{target}/{name}"], check=True)
+                subprocess.run([*copy, f"{merged}/{name}", f"{target}/{name}"], check=True)
         return target
 
     def _wait_for_daemon(self):
         for _ in range(200):
-            if self.pid is None or not os.path.exists(f"/proc/{self.pid}"):
+            if self.pid is None or not is_running(self.pid):
                 return
             time.sleep(0.02)
 
@@ -134,6 +144,16 @@ class Run:
             seconds, operations = parse(done.stdout)
         self.record(step, seconds, int(operations), daemon_cpu=round(after.cpu - before.cpu, 3),
                     daemon_switches=after.switches - before.switches)
+
+    def warm(self, names):
+        """Reads these files of the layers, so that nobody reads them first from the disk."""
+        with open(f"{self.sources}/{names}.list", encoding="utf-8") as file:
+            wanted = file.read().splitlines()
+        for layer in self.layers.image():
+            for name in wanted:
+                with contextlib.suppress(OSError):
+                    with open(f"{self.layers.root}/{layer}/{name}", "rb") as file:
+                        file.read()
 
     def memory(self, step):
         """The daemon's resident memory now."""

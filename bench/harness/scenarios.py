@@ -155,6 +155,7 @@ def copy_up(run):
 @scenario("small-copy-ups", skips=(_PLAIN, _ALL, _BARE))
 def small_copy_ups(run):
     """One byte appended to each of thousands of small lower files all over the tree."""
+    run.warm("small")
     run.load("small copy-ups", "append", names="small")
 
 

@@ -129,7 +129,8 @@ void Workers::look_awake() {
     // Whoever is to send the request may need this processor.
     ::sched_yield();
   }
-  spin_.end(ready > 0);
+  // Others may have had the processor for longer than sleeping would have cost.
+  spin_.end(ready > 0 && Spin::Clock::now() - begin < 2 * Spin::kLength);
 }
 
 void Workers::wait() {

@@ -17,9 +17,13 @@ Result<void> change_times(const tree::Place& place, const AttrChange& change) {
 }
 
 // The kernel asks for it with each change of owner, also of a symlink, whose target is not meant.
-Result<void> kill_suidgid(const FileSystem& fs, const tree::Place& place, const Caller& caller) {
+// What was chowned has lost setuid and capabilities by that already, and setgid where the group may
+// execute; the rest depends on who asks.
+Result<void> kill_suidgid(const FileSystem& fs, const tree::Place& place, const Caller& caller,
+                          bool chowned) {
   LAYERFS_TRY_ASSIGN(const struct stat st, place.stat());
   if (!S_ISREG(st.st_mode)) return {};
+  if (chowned && (st.st_mode & (S_ISUID | S_ISGID)) == 0) return {};
   return drop_privileges(fs, place.path(), caller);
 }
 
@@ -40,10 +44,11 @@ Result<void> change_owner(const FileSystem& fs, const tree::Place& place,
 
 // The owner before the mode, since chown clears setuid; times last, since a new size sets them.
 Result<void> apply(const FileSystem& fs, const tree::Place& place, const AttrChange& change) {
-  if (change.uid || change.gid) LAYERFS_TRY(change_owner(fs, place, change));
+  const bool chowns = change.uid || change.gid;
+  if (chowns) LAYERFS_TRY(change_owner(fs, place, change));
   if (change.mode) LAYERFS_TRY(sys::chmod_path(place.path(), *change.mode & 07777));
   if (change.size) LAYERFS_TRY(sys::truncate_path(place.path(), *change.size));
-  if (change.kill_suidgid) LAYERFS_TRY(kill_suidgid(fs, place, *change.kill_suidgid));
+  if (change.kill_suidgid) LAYERFS_TRY(kill_suidgid(fs, place, *change.kill_suidgid, chowns));
   return change_times(place, change);
 }
 

@@ -25,4 +25,10 @@ void create_as(uid_t uid, gid_t gid) {
   }
 }
 
+void create_as_daemon() {
+  static const uid_t uid = ::geteuid();
+  static const gid_t gid = ::getegid();
+  create_as(uid, gid);
+}
+
 }  // namespace layerfs::sys

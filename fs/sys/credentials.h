@@ -14,4 +14,7 @@ void keep_capabilities_over_id_change();
 // count for them. It stays so until the thread's next call: one user's work costs no system call.
 void create_as(uid_t uid, gid_t gid);
 
+// The same for the daemon's own user.
+void create_as_daemon();
+
 }  // namespace layerfs::sys

@@ -26,18 +26,21 @@ bool must_copy(const std::string& name) {
   return name.starts_with("security.") || name.starts_with("system.posix_acl_");
 }
 
-Result<void> copy_xattrs(const std::string& from, const std::string& to,
+// Says whether there were any.
+Result<bool> copy_xattrs(const std::string& from, const std::string& to,
                          const layer::XattrNames& names) {
   LAYERFS_TRY_ASSIGN(std::string list, sys::list_xattr(from));
+  bool any = false;
   for (const std::string& name : sys::split_xattrs(list)) {
     if (names.is_private(name)) continue;
+    any = true;
     auto value = sys::get_xattr(from, name);
     if (!value && value.error() == Errno(ENODATA)) continue;
     if (!value) return fail(value.error());
     auto set = sys::set_xattr(to, name, *value);
-    if (!set && (set.error() != Errno(EOPNOTSUPP) || must_copy(name))) return set;
+    if (!set && (set.error() != Errno(EOPNOTSUPP) || must_copy(name))) return fail(set.error());
   }
-  return {};
+  return any;
 }
 
 }  // namespace
@@ -51,11 +54,10 @@ class CopyUp {
     if (satisfies(node_, depth_)) return {};
     if (node_.has(Node::kUpper)) return complete_data();
     LAYERFS_TRY(look_at_source());
-    // What the work directory holds belongs to the daemon until it is given its owner.
-    sys::create_as(::geteuid(), ::getegid());
-    if (node_.is_dir()) return directory();
     if (S_ISREG(node_.type)) return regular();
-    return special();
+    // What the work directory holds by a name belongs to the daemon until it is given its owner.
+    sys::create_as_daemon();
+    return node_.is_dir() ? directory() : special();
   }
 
  private:
@@ -70,8 +72,12 @@ class CopyUp {
       source_name_ = node_.lower.name;
       device_ = node_.lower.dir->layer->device();
     }
-    Place source = this->source();
-    LAYERFS_TRY_ASSIGN(st_, source.stat());
+    LAYERFS_TRY_ASSIGN(const std::optional<struct stat> known, tree_.indexed_attr(node_));
+    if (known) {
+      st_ = *known;
+    } else {
+      LAYERFS_TRY_ASSIGN(st_, source().stat());
+    }
     // An inode with several names keeps its identity only if the index holds the others to it.
     indexed_ = !node_.is_dir() && st_.st_nlink > 1 && tree_.stack().options().index;
     if (node_.is_dir() || st_.st_nlink == 1 || indexed_)
@@ -95,10 +101,13 @@ class CopyUp {
     return publish(file, name, true);
   }
 
-  // A file without a name leaves nothing behind when the daemon dies.
+  // A file without a name leaves nothing behind when the daemon dies, and nobody else can open it:
+  // so it may have its owner and mode from the beginning.
   Result<sys::UniqueFd> open_temporary(WorkName& name) {
-    auto file = sys::open_tmpfile(name.dirfd(), 0600);
+    sys::create_as(st_.st_uid, st_.st_gid);
+    auto file = sys::open_tmpfile(name.dirfd(), st_.st_mode & 0777);
     if (file || file.error() != Errno(EOPNOTSUPP)) return file;
+    sys::create_as_daemon();
     auto named = sys::open_beneath(name.dirfd(), name.c_str(), O_RDWR | O_CREAT | O_EXCL, 0600);
     if (named) name.made();
     named_ = true;
@@ -139,12 +148,19 @@ class CopyUp {
   }
 
   // The owner first, since chown drops security.capability and setuid; xattrs next, since an ACL
-  // changes the mode; times last, since all else changes them.
+  // changes the mode; times last, since all else changes them. What the inode was made with is not
+  // set again; a directory's setgid or default ACL may have made it another.
   Result<void> give_metadata(int fd) {
     const std::string path = sys::fd_path(fd);
-    LAYERFS_TRY(sys::chown_fd(fd, st_.st_uid, st_.st_gid));
-    LAYERFS_TRY(copy_xattrs(source().path(), path, tree_.stack().names()));
-    if (!S_ISLNK(node_.type)) LAYERFS_TRY(sys::chmod_fd(fd, st_.st_mode & 07777));
+    LAYERFS_TRY_ASSIGN(const struct stat made, sys::stat_fd(fd));
+    const bool owned = made.st_uid == st_.st_uid && made.st_gid == st_.st_gid;
+    if (!owned) LAYERFS_TRY(sys::chown_fd(fd, st_.st_uid, st_.st_gid));
+    bool any_xattr = false;
+    if (!tree_.has_no_xattrs(node_)) {
+      LAYERFS_TRY_ASSIGN(any_xattr, copy_xattrs(source().path(), path, tree_.stack().names()));
+    }
+    const bool has_mode = owned && !any_xattr && made.st_mode == st_.st_mode;
+    if (!S_ISLNK(node_.type) && !has_mode) LAYERFS_TRY(sys::chmod_fd(fd, st_.st_mode & 07777));
     LAYERFS_TRY(set_marks(path));
     return sys::set_times(fd, st_.st_atim, st_.st_mtim);
   }

@@ -88,7 +88,7 @@ class Creation {
 
   // A directory from which a new object inherits what it would inherit from its parent.
   Result<sys::UniqueFd> make_likeness(WorkName& likeness, const struct stat& parent) {
-    sys::create_as(::geteuid(), ::getegid());
+    sys::create_as_daemon();
     LAYERFS_TRY(sys::make_dir(likeness.dirfd(), likeness.c_str(), 0700));
     likeness.made();
     LAYERFS_TRY_ASSIGN(sys::UniqueFd fd, sys::open_entry(likeness.dirfd(), likeness.c_str()));

@@ -117,7 +117,7 @@ std::string WorkDir::new_name() {
 Result<void> WorkDir::link_whiteout(int dirfd, const char* name) {
   if (whiteout_.empty()) {
     std::string fresh = new_name();
-    sys::create_as(::geteuid(), ::getegid());
+    sys::create_as_daemon();
     LAYERFS_TRY(sys::make_node(work_.get(), fresh.c_str(), S_IFCHR | 0, makedev(0, 0)));
     whiteout_ = fresh;
   }
