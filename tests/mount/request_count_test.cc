@@ -198,5 +198,80 @@ TEST_F(RequestCount, CloseAsksNothingButRelease) {
   EXPECT_THAT(requests_of([&] { sys::UniqueFd(dup(fd.get())); }), IsEmpty());
 }
 
+TEST_F(RequestCount, ALowerFileIsReadOnce) {
+  has(root_ / "dir/f");
+  EXPECT_EQ(requests_of([&] { EXPECT_EQ(read_file(root_ / "dir/f"), "lower f"); }),
+            Requests({{"OPEN", 1}, {"READ", 1}, {"RELEASE", 1}}));
+  EXPECT_EQ(requests_of([&] { EXPECT_EQ(read_file(root_ / "dir/f"), "lower f"); }),
+            Requests({{"OPEN", 1}, {"RELEASE", 1}}));
+}
+
+TEST_F(RequestCount, AppendingToALowerFileIsOpenAndOneGetxattrAndRelease) {
+  has(root_ / "dir/f");
+  EXPECT_EQ(requests_of([&] {
+              const sys::UniqueFd fd(open((root_ / "dir/f").c_str(), O_WRONLY | O_APPEND));
+              EXPECT_EQ(write(fd.get(), "text", 4), 4);
+            }),
+            Requests({{"OPEN", 1}, {"GETXATTR", 1}, {"RELEASE", 1}}));
+}
+
+TEST_F(RequestCount, EmptyingALowerFileIsOpenAndOneGetxattrAndRelease) {
+  has(root_ / "dir/f");
+  EXPECT_EQ(
+      requests_of([&] { sys::UniqueFd(open((root_ / "dir/f").c_str(), O_WRONLY | O_TRUNC)); }),
+      Requests({{"OPEN", 1}, {"GETXATTR", 1}, {"RELEASE", 1}}));
+}
+
+TEST_F(RequestCount, AChangeOfALowerFileCostsWhatOneOfAnUpperFileDoes) {
+  has(root_ / "dir/f");
+  has(root_ / "dir/g");
+  EXPECT_EQ(requests_of([&] { EXPECT_EQ(chmod((root_ / "dir/f").c_str(), 0600), 0); }),
+            Requests({{"SETATTR", 1}}));
+  EXPECT_EQ(requests_of([&] { EXPECT_EQ(chown((root_ / "dir/g").c_str(), 1, 1), 0); }),
+            Requests({{"GETXATTR", 1}, {"SETATTR", 1}}));
+}
+
+TEST_F(RequestCount, TheFirstUnlinkOfALowerFileIsOneUnlink) {
+  has(root_ / "dir/f");
+  EXPECT_EQ(requests_of([&] { EXPECT_EQ(unlink((root_ / "dir/f").c_str()), 0); }),
+            Requests({{"UNLINK", 1}}));
+}
+
+TEST_F(RequestCount, ANewNameLooksItselfUpFirst) {
+  has(root_ / "dir/uf");
+  EXPECT_EQ(requests_of([&] { EXPECT_EQ(symlink("uf", (root_ / "dir/s").c_str()), 0); }),
+            Requests({{"LOOKUP", 1}, {"SYMLINK", 1}}));
+  EXPECT_EQ(requests_of(
+                [&] { EXPECT_EQ(link((root_ / "dir/uf").c_str(), (root_ / "dir/l").c_str()), 0); }),
+            Requests({{"GETATTR", 1}, {"LINK", 1}, {"LOOKUP", 1}}));
+}
+
+TEST_F(RequestCount, FsyncIsOneFsync) {
+  const sys::UniqueFd fd(open((root_ / "dir/uf").c_str(), O_RDWR));
+  EXPECT_EQ(requests_of([&] { EXPECT_EQ(fsync(fd.get()), 0); }), Requests({{"FSYNC", 1}}));
+}
+
+TEST_F(RequestCount, WritingAndMappingAnOpenUpperFileIsFree) {
+  const sys::UniqueFd fd(open((root_ / "dir/uf").c_str(), O_RDWR));
+  EXPECT_EQ(write(fd.get(), "text", 4), 4);
+  EXPECT_THAT(requests_of([&] {
+                EXPECT_EQ(pwrite(fd.get(), "more text", 9, 0), 9);
+                void* mapped = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
+                ASSERT_NE(mapped, MAP_FAILED);
+                *static_cast<char*>(mapped) = 'M';
+                munmap(mapped, 4096);
+              }),
+              IsEmpty());
+}
+
+// The kernel keeps none of them.
+TEST_F(RequestCount, XattrsAreAskedForEachTime) {
+  has(root_ / "dir/uf");
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(requests_of([&] { listxattr((root_ / "dir/uf").c_str(), nullptr, 0); }),
+              Requests({{"LISTXATTR", 1}}));
+  }
+}
+
 }  // namespace
 }  // namespace layerfs::test
