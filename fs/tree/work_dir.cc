@@ -10,14 +10,13 @@
 #include "fs/sys/credentials.h"
 #include "fs/sys/dirent.h"
 #include "fs/sys/file.h"
+#include "fs/tree/volatile_mark.h"
 
 namespace layerfs::tree {
 namespace {
 
 constexpr const char* kWork = "work";
 constexpr const char* kIndex = "index";
-constexpr const char* kIncompat = "incompat";
-constexpr const char* kVolatile = "volatile";
 
 // A runtime unmounts and mounts again at once, while the first daemon is still closing its files.
 constexpr int kLockTries = 100;
@@ -79,22 +78,15 @@ Outcome<void> WorkDir::prepare(const std::string& path, bool is_volatile, bool w
   auto work = make_and_open(root_.get(), kWork);
   if (!work) return refuse("workdir '" + path + "' cannot be prepared", work.error());
   work_ = std::move(*work);
-  if (sys::stat_at(work_.get(), kIncompat))
-    return refuse(
-        "upperdir was last mounted with 'volatile', so a crash may have left it "
-        "incomplete; remove '" +
-            path + "/work/incompat' if you know that it is whole",
-        EINVAL);
+  LAYERFS_TRY(check_volatile_mark(work_.get(), path));
+  LAYERFS_TRY(is_volatile ? leave_volatile_mark(work_.get(), path)
+                          : settle_volatile_mark(work_.get(), path));
   auto names = names_in(work_.get());
   if (!names) return refuse("workdir '" + path + "' cannot be read", names.error());
-  for (const std::string& name : *names)
+  for (const std::string& name : *names) {
+    if (name == kIncompat) continue;
     if (auto removed = remove_tree(work_.get(), name.c_str()); !removed)
       return refuse("workdir '" + path + "' cannot be cleaned", removed.error());
-  if (is_volatile) {
-    auto incompat = make_and_open(work_.get(), kIncompat);
-    if (!incompat) return refuse("workdir '" + path + "' cannot be marked", incompat.error());
-    auto marked = make_and_open(incompat->get(), kVolatile);
-    if (!marked) return refuse("workdir '" + path + "' cannot be marked", marked.error());
   }
   if (with_index) {
     auto index = make_and_open(root_.get(), kIndex);

@@ -18,7 +18,8 @@ namespace layerfs::tree {
 class WorkDir {
  public:
   // Takes the lock, waiting a moment for a daemon that is just ending, and removes what a crash
-  // left in work/. Refuses a directory that a volatile mount used: what it holds may be incomplete.
+  // left in work/. Refuses a directory that a volatile mount used before the system was started:
+  // what it holds may be incomplete.
   static Outcome<std::unique_ptr<WorkDir>> open(sys::UniqueFd root, const std::string& path,
                                                 bool is_volatile, bool with_index);
   ~WorkDir();

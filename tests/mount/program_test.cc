@@ -161,6 +161,40 @@ TEST_F(Program, IsAMountProgramForPodman) {
   EXPECT_FALSE(is_mounted());
 }
 
+TEST_F(Program, AVolatileUpperIsUsedAgainUntilTheSystemIsStartedAnew) {
+  const std::string options =
+      lower() + ",upperdir=" + dir_.make("u").string() + ",workdir=" + dir_.make("w").string();
+  const std::string mark = dir_.path().string() + "/w/work/incompat/volatile";
+  for (const std::string how : {",volatile", ",volatile", ""}) {
+    const Ran ran = layerfs({"-o", options + how, mnt_});
+    ASSERT_EQ(ran.status, 0) << ran.err;
+    ASSERT_EQ(layerfs({"umount", mnt_}).status, 0);
+    EXPECT_EQ(std::filesystem::exists(mark), how == ",volatile");
+  }
+}
+
+// As containers-storage does before it mounts again.
+TEST_F(Program, AVolatileUpperIsUsedAgainWhenItsMarkIsRemoved) {
+  const std::string options =
+      lower() + ",upperdir=" + dir_.make("u").string() + ",workdir=" + dir_.make("w").string();
+  dir_.make("w/work/incompat");
+  EXPECT_EQ(layerfs({"-o", options, mnt_}).status, 0);
+}
+
+TEST_F(Program, AVolatileUpperOfAnotherBootOrOfTheKernelIsRefused) {
+  const std::string options =
+      lower() + ",upperdir=" + dir_.make("u").string() + ",workdir=" + dir_.make("w").string();
+  for (const std::string mark : {"volatile", "volatile/boot-another"}) {
+    dir_.make("w/work/incompat/" + mark);
+    for (const std::string how : {",volatile", ""}) {
+      const Ran ran = layerfs({"-o", options + how, mnt_});
+      EXPECT_EQ(ran.status, 1);
+      EXPECT_THAT(ran.err, HasSubstr("volatile"));
+      EXPECT_FALSE(is_mounted());
+    }
+  }
+}
+
 TEST_F(Program, UnknownOptionsAreWarnedOf) {
   const Ran ran = layerfs({"-o", lower() + ",squash_to_nobody=5", mnt_});
   EXPECT_EQ(ran.status, 0);
