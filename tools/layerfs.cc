@@ -5,6 +5,7 @@
 #include "tools/command_line.h"
 #include "tools/commands.h"
 #include "tools/container/commands.h"
+#include "tools/doctor/doctor_command.h"
 #include "tools/mount_commands.h"
 #include "tools/store_commands.h"
 
@@ -32,6 +33,7 @@ constexpr std::array kCommands = {
     Command{"snapshots", "List or remove the writable directories of mounts", run_snapshots},
     Command{"gc", "Remove layers and blobs that nothing needs", run_gc},
     Command{"index", "Describe a directory for faster mounts", run_index},
+    Command{"doctor", "Check this machine", run_doctor},
     Command{"help", "Explain layerfs, or one command", run_help},
     Command{"version", "Print the version", run_version},
 };

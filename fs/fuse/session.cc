@@ -17,6 +17,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "fs/fuse/choice.h"
 #include "fs/fuse/dispatch.h"
 #include "fs/fuse/init.h"
 #include "fs/fuse/kernel_mount.h"
@@ -171,8 +172,7 @@ Outcome<void> MountedSession::choose() {
     context_.wishes.io_uring = true;
   } else if (options_.transport == Transport::kAuto) {
     // Threads were asked for; those of io_uring are libfuse's, one for each processor.
-    context_.wishes.io_uring =
-        options_.threads == 0 && any_thread_answers() && io_uring_available().has_value();
+    context_.wishes.io_uring = options_.threads == 0 && automatic_transport().io_uring;
   }
   return {};
 }
