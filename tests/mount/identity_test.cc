@@ -1,0 +1,148 @@
+// What stays the same while files are copied up, renamed, linked and mounted again.
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "fs/sys/unique_fd.h"
+#include "tests/mount/union_fixture.h"
+#include "tests/support/loop_fs.h"
+
+namespace layerfs::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Identity : public Union {
+ protected:
+  // The inode number that the listing of the parent shows.
+  static ino_t listed(const fs::path& path) {
+    const std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir(path.parent_path().c_str()),
+                                                  &::closedir);
+    while (const dirent* entry = ::readdir(dir.get()))
+      if (path.filename() == entry->d_name) return entry->d_ino;
+    ADD_FAILURE() << path << " is not listed";
+    return 0;
+  }
+  ino_t number(const std::string& name) const {
+    const ino_t ino = attr_of(root_ / name).st_ino;
+    EXPECT_EQ(listed(root_ / name), ino) << name;
+    return ino;
+  }
+};
+
+TEST_F(Identity, InodeNumbersStayOverCopyUpRenameAndRemount) {
+  mount(
+      "mkdir -p lower/dir/sub below/dir; echo a > lower/dir/file; echo b > below/dir/deep; ln -s x "
+      "lower/link; mkfifo lower/fifo");
+  std::map<std::string, ino_t> before;
+  for (const std::string name : {"dir", "dir/file", "dir/deep", "dir/sub", "link", "fifo"})
+    before[name] = number(name);
+  out("mnt", "echo more >> dir/file; chmod 600 dir/deep dir/sub; chown -h 1:1 link fifo");
+  for (const auto& [name, ino] : before) EXPECT_EQ(number(name), ino) << name;
+  out("mnt", "mkdir other; mv dir other/moved; mv link other/l; mv fifo other/f");
+  mount_again();
+  EXPECT_EQ(number("other/moved"), before["dir"]);
+  EXPECT_EQ(number("other/moved/file"), before["dir/file"]);
+  EXPECT_EQ(number("other/moved/deep"), before["dir/deep"]);
+  EXPECT_EQ(number("other/moved/sub"), before["dir/sub"]);
+  EXPECT_EQ(number("other/l"), before["link"]);
+  EXPECT_EQ(number("other/f"), before["fifo"]);
+}
+
+TEST_F(Identity, InodeNumbersAreUniqueOverLayersOnSeveralFileSystems) {
+  for (const char* name : {"upper", "work", "mnt"}) dir_.make(name);
+  layers_ = {mount_new_fs(dir_, "ext4"), mount_new_fs(dir_, "tmpfs"), mount_new_fs(dir_, "xfs")};
+  // Fresh file systems number alike.
+  for (const fs::path& layer : layers_) {
+    const std::string own = layer.filename();
+    ASSERT_TRUE(shell("mkdir d-" + own + "; for i in $(seq 50); do echo > " + own + "-$i; done",
+                      {.directory = layer})
+                    .ok());
+  }
+  mount_again();
+  out("mnt",
+      "for i in $(seq 50); do echo > upper-$i; done; for f in $(ls | head -n 40); do test -d "
+      "$f || chmod 600 $f; done");
+  std::map<ino_t, std::string> names;
+  for (const auto& entry : fs::directory_iterator(root_)) {
+    const std::string name = entry.path().filename();
+    if (name == "lost+found") continue;
+    const auto [known, is_new] = names.emplace(number(name), name);
+    EXPECT_TRUE(is_new) << name << " and " << known->second;
+  }
+  EXPECT_GT(names.size(), 200U);
+}
+
+TEST_F(Identity, HardLinksOfALowerFileStayOneFile) {
+  mount("echo old > lower/a; ln lower/a lower/b; mkdir lower/d; ln lower/a lower/d/c");
+  out("mnt", "echo new > b");
+  EXPECT_EQ(out("mnt", "cat a b d/c"), "new\nnew\nnew\n");
+  EXPECT_EQ(out("mnt", "stat -c '%h' a b d/c"), "3\n3\n3\n");
+  EXPECT_EQ(number("a"), number("d/c"));
+  out("mnt", "chmod 640 d/c; rm a");
+  mount_again();
+  EXPECT_EQ(out("mnt", "stat -c '%h %a' b d/c"), "2 640\n2 640\n");
+  EXPECT_EQ(out("mnt", "cat d/c"), "new\n");
+  EXPECT_EQ(out("lower", "cat a b d/c"), "old\nold\nold\n");
+}
+
+class Handle {
+ public:
+  explicit Handle(const fs::path& path) {
+    handle_->handle_bytes = MAX_HANDLE_SZ;
+    EXPECT_EQ(::name_to_handle_at(AT_FDCWD, path.c_str(), handle_, &mount_, 0), 0) << path;
+  }
+  sys::UniqueFd open(const fs::path& root, int flags) const {
+    const sys::UniqueFd mount(::open(root.c_str(), O_RDONLY | O_DIRECTORY));
+    return sys::UniqueFd(::open_by_handle_at(mount.get(), handle_, flags));
+  }
+
+ private:
+  alignas(file_handle) char room_[sizeof(file_handle) + MAX_HANDLE_SZ] = {};
+  file_handle* handle_ = reinterpret_cast<file_handle*>(room_);
+  int mount_ = 0;
+};
+
+TEST_F(Identity, FileHandlesLeadToTheSameFile) {
+  mount("mkdir -p lower/dir; echo one > lower/dir/file");
+  const Handle file(root_ / "dir/file"), dir(root_ / "dir");
+  const sys::UniqueFd held(::open((root_ / "dir/file").c_str(), O_PATH));
+  out("mnt", "mkdir other; echo two > dir/file; mv dir other/d");
+  const sys::UniqueFd opened = file.open(root_, O_RDONLY);
+  ASSERT_TRUE(opened) << errno;
+  char text[8] = {};
+  EXPECT_EQ(::read(opened.get(), text, sizeof text), 4);
+  EXPECT_STREQ(text, "two\n");
+  const sys::UniqueFd opened_dir = dir.open(root_, O_RDONLY | O_DIRECTORY);
+  ASSERT_TRUE(opened_dir);
+  struct stat st;
+  ASSERT_EQ(::fstat(opened_dir.get(), &st), 0);
+  EXPECT_EQ(st.st_ino, attr_of(root_ / "other/d").st_ino);
+}
+
+TEST_F(Identity, InotifyFollowsACopyUp) {
+  mount("echo one > lower/file");
+  const sys::UniqueFd watch(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  ASSERT_GE(::inotify_add_watch(watch.get(), (root_ / "file").c_str(), IN_MODIFY | IN_ATTRIB), 0);
+  out("mnt", "echo two >> file; chmod 600 file");
+  char events[4096];
+  pollfd ready = {.fd = watch.get(), .events = POLLIN, .revents = 0};
+  ASSERT_EQ(::poll(&ready, 1, 5000), 1);
+  const ssize_t size = ::read(watch.get(), events, sizeof events);
+  uint32_t seen = 0;
+  for (ssize_t at = 0; at < size;) {
+    const auto* event = reinterpret_cast<const inotify_event*>(events + at);
+    seen |= event->mask;
+    at += static_cast<ssize_t>(sizeof(inotify_event) + event->len);
+  }
+  EXPECT_EQ(seen & (IN_MODIFY | IN_ATTRIB), static_cast<uint32_t>(IN_MODIFY | IN_ATTRIB));
+}
+
+}  // namespace
+}  // namespace layerfs::test
