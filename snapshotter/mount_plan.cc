@@ -14,10 +14,12 @@ std::vector<std::string> layerfs_options(const MountPlan& plan) {
   if (indexed) options.push_back(fmt::format("layerindex={}", fmt::join(plan.indexes, ":")));
   if (plan.upper.empty()) {
     options.emplace_back("ro");
+    if (plan.root > 0) options.push_back(fmt::format("rootlayer={}", plan.root));
   } else {
     options.push_back("upperdir=" + plan.upper);
     options.push_back("workdir=" + plan.work);
   }
+  options.insert(options.end(), plan.more.begin(), plan.more.end());
   return options;
 }
 

@@ -1,6 +1,7 @@
 // The mounts that containerd is told to make.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,8 @@ struct MountPlan {
   std::vector<std::string> indexes;  // of the lowers; an empty one stands for none
   std::string upper;                 // empty: read-only
   std::string work;
+  std::size_t root = 0;           // the lower whose root a read-only union shows
+  std::vector<std::string> more;  // further options of layerfs
 };
 
 // "lowerdir=..." and so on, as layerfs takes them.

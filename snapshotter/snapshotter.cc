@@ -7,6 +7,7 @@
 #include "snapshotter/check.h"
 #include "snapshotter/disk_usage.h"
 #include "snapshotter/filter.h"
+#include "snapshotter/id_mapping.h"
 #include "snapshotter/unpack_key.h"
 
 namespace layerfs::snapshotter {
@@ -38,8 +39,9 @@ Answer<std::vector<Mount>> Snapshotter::create(Kind kind, const std::string& key
                                                const std::string& parent, const Labels& labels) {
   LAYERFS_TRY(check_key(key, "key"));
   LAYERFS_TRY(check_labels(labels));
-  if (labels.contains(kUidMapLabel) || labels.contains(kGidMapLabel)) {
-    return deny(Code::kInvalidArgument, "mapped ids are not supported");
+  LAYERFS_TRY(id_mapping_options(labels));
+  if (parent.empty() && has_id_mapping(labels)) {
+    return deny(Code::kInvalidArgument, "ids are mapped over layers only: name a parent");
   }
   const auto reference = labels.find(kRefLabel);
   if (kind == Kind::kActive && reference != labels.end()) {
@@ -79,7 +81,7 @@ Answer<std::string> Snapshotter::make_workplace(const std::vector<std::string>& 
     with_root.push_back(std::move(layer));
     break;
   }
-  return workplaces_->make(with_root, std::nullopt);
+  return workplaces_->make(with_root);
 }
 
 // Refuses with kAlreadyExists if there is a committed snapshot of this layer now, by which
@@ -154,11 +156,17 @@ Answer<bool> Snapshotter::may_unpack_directly(const Row& row, const std::vector<
   return true;
 }
 
-MountPlan Snapshotter::plan_of(const Row& row, const std::vector<std::string>& layers) const {
+Answer<MountPlan> Snapshotter::plan_of(const Row& row, const std::vector<std::string>& layers) {
   MountPlan plan;
+  LAYERFS_TRY_ASSIGN(const Labels labels, catalog_.labels_of(row.id));
+  LAYERFS_TRY_ASSIGN(plan.more, id_mapping_options(labels));
+  bool has_root = false;
   for (const std::string& key : layers) {
     plan.lowers.push_back(layers_->tree(key));
     plan.indexes.push_back(layers_->index(key));
+    LAYERFS_TRY_ASSIGN(const LayerFacts facts, layers_->facts(key));
+    if (facts.has_root && !has_root) plan.root = plan.lowers.size() - 1;
+    has_root = has_root || facts.has_root;
   }
   if (row.kind == Kind::kActive) {
     plan.upper = workplaces_->upper(*row.dir);
@@ -173,7 +181,7 @@ Answer<std::vector<Mount>> Snapshotter::mounts_of(const Row& row) {
   }
   LAYERFS_TRY_ASSIGN(const std::vector<Row> ancestors, catalog_.ancestors(row));
   LAYERFS_TRY_ASSIGN(const std::vector<std::string> layers, layers_below(ancestors));
-  const MountPlan plan = plan_of(row, layers);
+  LAYERFS_TRY_ASSIGN(const MountPlan plan, plan_of(row, layers));
   LAYERFS_TRY_ASSIGN(const bool direct, may_unpack_directly(row, ancestors));
   if (direct) return std::vector{overlay_mount(plan)};
   if (!options_.mount_here) return std::vector{layerfs_mount(plan, options_.helper)};
@@ -215,6 +223,7 @@ Answer<Info> Snapshotter::stat(const std::string& key) const {
 Answer<Info> Snapshotter::update(const Info& wanted, const std::vector<std::string>& mask) {
   LAYERFS_TRY(check_key(wanted.name, "name"));
   LAYERFS_TRY(check_labels(wanted.labels));
+  LAYERFS_TRY(id_mapping_options(wanted.labels));
   return catalog_.update(wanted, mask);
 }
 

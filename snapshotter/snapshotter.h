@@ -81,7 +81,7 @@ class Snapshotter {
   Answer<std::vector<std::string>> layers_below(const std::vector<Row>& ancestors);
   Answer<std::vector<Mount>> mounts_of(const Row& row);
   Answer<bool> may_unpack_directly(const Row& row, const std::vector<Row>& ancestors);
-  MountPlan plan_of(const Row& row, const std::vector<std::string>& layers) const;
+  Answer<MountPlan> plan_of(const Row& row, const std::vector<std::string>& layers);
 
   store::Store store_;
   const Options options_;

@@ -25,8 +25,7 @@ std::string random_id() {
   return fmt::format("{:08x}{:08x}", device(), device());
 }
 
-Outcome<void> fill(const store::TempDir& temporary, const std::vector<store::Layer>& layers,
-                   const std::optional<std::pair<uid_t, gid_t>>& owner) {
+Outcome<void> fill(const store::TempDir& temporary, const std::vector<store::Layer>& layers) {
   for (const char* name : {"fs", "work"}) {
     if (Result<void> made = store::make_dir(temporary.fd(), name, 0755); !made) {
       return refuse("cannot make '" + temporary.path() + "/" + name + "'", made.error());
@@ -37,11 +36,7 @@ Outcome<void> fill(const store::TempDir& temporary, const std::vector<store::Lay
   if (!upper || ::fchmod(upper.get(), 0755) != 0) {
     return refuse("cannot open '" + temporary.path() + "/fs'", Errno::last());
   }
-  LAYERFS_TRY(store::give_root_attributes(upper.get(), layers));
-  if (owner && ::fchown(upper.get(), owner->first, owner->second) != 0) {
-    return refuse("cannot give away '" + temporary.path() + "/fs'", Errno::last());
-  }
-  return {};
+  return store::give_root_attributes(upper.get(), layers);
 }
 
 }  // namespace
@@ -57,10 +52,9 @@ Answer<Workplaces> Workplaces::open(const store::StoreDir& store) {
   return Workplaces(store, std::move(fd));
 }
 
-Answer<std::string> Workplaces::make(const std::vector<store::Layer>& layers,
-                                     const std::optional<std::pair<uid_t, gid_t>>& owner) const {
+Answer<std::string> Workplaces::make(const std::vector<store::Layer>& layers) const {
   LAYERFS_TRY_ASSIGN(store::TempDir temporary, store::TempDir::make(*store_));
-  LAYERFS_TRY(fill(temporary, layers, owner));
+  LAYERFS_TRY(fill(temporary, layers));
   while (true) {
     const std::string id = random_id();
     if (::renameat2(AT_FDCWD, temporary.path().c_str(), fd_.get(), id.c_str(), RENAME_NOREPLACE) ==

@@ -1,9 +1,6 @@
 // The directories of snapshots that are not committed: containerd/snapshots/ID in the store.
 #pragma once
 
-#include <sys/types.h>
-
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,9 +17,8 @@ class Workplaces {
   static Answer<Workplaces> open(const store::StoreDir& store);
 
   // A new directory, with an upper whose root has the attributes that the layers (top first) give
-  // it; `owner` instead of the owner that they give.
-  Answer<std::string> make(const std::vector<store::Layer>& layers,
-                           const std::optional<std::pair<uid_t, gid_t>>& owner) const;
+  // it.
+  Answer<std::string> make(const std::vector<store::Layer>& layers) const;
   // Removes the directory with all it holds. What cannot be removed is left to sweep().
   void remove(const std::string& id) const;
   bool exists(const std::string& id) const;

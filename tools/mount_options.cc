@@ -101,6 +101,15 @@ Outcome<void> set_layer_indexes(const Option& option, MountRequest& request) {
   return {};
 }
 
+Outcome<void> set_root_layer(const Option& option, std::size_t& target) {
+  const std::string_view value = option.value.value_or("");
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), target);
+  if (error != std::errc() || end != value.data() + value.size()) {
+    return refuse_value(option, "the number of a lower directory, counted from 0");
+  }
+  return {};
+}
+
 Outcome<void> add_lowerdir(const Option& option, MountRequest& request) {
   if (!option.value || option.value->empty()) return refuse_value(option, "a directory");
   request.mount.stack.lowerdirs.push_back(unescaped(*option.value));
@@ -208,6 +217,7 @@ Outcome<void> apply_layer_option(const Option& option, MountRequest& request, bo
   if (option.key == "lowerdir") return set_lowerdirs(option, request);
   if (option.key == "lowerdir+") return add_lowerdir(option, request);
   if (option.key == "layerindex") return set_layer_indexes(option, request);
+  if (option.key == "rootlayer") return set_root_layer(option, stack.root_lower);
   if (option.key == "upperdir") return set_directory(option, stack.upperdir);
   if (option.key == "workdir") return set_directory(option, stack.workdir);
   if (option.key == "redirect_dir") return set_redirect_dir(option, stack.redirect_dir);
@@ -309,6 +319,9 @@ Outcome<void> check_layers(const MountRequest& request) {
   }
   if (stack.layer_indexes.size() > stack.lowerdirs.size()) {
     return refuse("layerindex names more files than lowerdir has directories", EINVAL);
+  }
+  if (stack.root_lower >= stack.lowerdirs.size()) {
+    return refuse("rootlayer names none of the lower directories", EINVAL);
   }
   if (!stack.upperdir.empty() && stack.workdir.empty()) {
     return refuse(

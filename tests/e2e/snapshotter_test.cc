@@ -304,6 +304,32 @@ TEST_F(SnapshotterRun, GarbageCollectionLeavesNothing) {
   }
 }
 
+TEST_F(SnapshotterRun, AContainerInAUserNamespaceOwnsItsFiles) {
+  import_small();
+  // The container's root must reach its root file system.
+  for (const fs::path& path : {dir_.path(), dir_ / "c"}) {
+    fs::permissions(path, fs::perms::others_exec | fs::perms::group_exec, fs::perm_options::add);
+  }
+  ctr("run -d --snapshotter layerfs --uidmap 0:100000:65536 --gidmap 0:100000:65536 "
+      "--remap-labels " +
+      image_ + " c1 /bin/sh -ec 'ls -n /etc/two >/etc/new; exec sleep 1000'");
+  const fs::path upper =
+      snapshotter_.store() / "containerd/snapshots" / listed("containerd/snapshots").at(0) / "fs";
+  wait_for(upper / "etc/new");
+  struct stat status {};
+  ASSERT_EQ(::stat((upper / "etc/new").c_str(), &status), 0);
+  EXPECT_EQ(status.st_uid, 0U);  // as the container has it
+  EXPECT_THAT(ctr("task exec --exec-id e1 c1 /bin/cat /etc/new"), HasSubstr(" 0        0 "));
+  std::istringstream task(ctr("task ls | grep ^c1"));
+  std::string name, pid;
+  task >> name >> pid;
+  ASSERT_EQ(::stat(("/proc/" + pid + "/root/etc/new").c_str(), &status), 0);
+  EXPECT_EQ(status.st_uid, 100000U);
+  ctr("task kill -s SIGKILL c1");
+  ctr("task rm -f c1 || true");
+  ctr("containers rm c1");
+}
+
 TEST_F(SnapshotterRun, SnapshotsAreCommittedViewedAndMeasuredByHand) {
   import_small();
   const std::string chain = [&] {

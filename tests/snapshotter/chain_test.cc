@@ -129,6 +129,23 @@ TEST_F(Chain, InTheStoreNeedsNoUnpacking) {
   EXPECT_THAT(listed("layers/sha256"), SizeIs(2));
 }
 
+TEST_F(Chain, ShowsTheRootOfTheTopmostLayerThatHasOne) {
+  const std::string base = make_tar({tar_dir(".", 0711), tar_file("one")});
+  const std::string top = make_tar({tar_file("two")});
+  import_layers("rooted:1", {{base}, {top}});
+  const std::string base_id = "sha256:" + sha256_hex(base);
+  const std::string chain = chain_id({base_id, "sha256:" + sha256_hex(top)});
+  EXPECT_THAT(prepare_reference("", base_id), Refused(Code::kAlreadyExists));
+  const std::string below = find_reference("", base_id);
+  EXPECT_THAT(prepare_reference(below, chain), Refused(Code::kAlreadyExists));
+  const std::string name = find_reference(below, chain);
+  EXPECT_EQ(shown(name, "stat -c %a ."), "711\n");
+  const auto prepared = snapshots().prepare("container", name, {});
+  const auto point = mount(*prepared);
+  EXPECT_EQ(shell("stat -c %a .", {.directory = point}).out, "711\n");
+  unmount(point);
+}
+
 TEST_F(Chain, ThatAnotherNamespaceUnpackedNeedsNoUnpacking) {
   const std::string top = unpack_image("one");
   const std::string base = snapshots().stat(top)->parent;

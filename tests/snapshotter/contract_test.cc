@@ -266,6 +266,36 @@ TEST_F(Contract, OddRequestsAreInvalid) {
   EXPECT_THAT(names(), ElementsAre("k"));
 }
 
+TEST_F(Contract, LabelsMapOwnersOfTheMount) {
+  layer("base", "", "touch file; chown 5:6 file; chmod 777 .");
+  const Labels labels{{snapshotter::kUidMapLabel, "0:100000:1000,1000:300000:10"},
+                      {snapshotter::kGidMapLabel, "0:200000:1000"}};
+  const auto prepared = snapshots().prepare("key", "base", labels);
+  ASSERT_THAT(prepared, Granted());
+  const auto point = mount(*prepared);
+  const Ran ran = shell(
+      "stat -c %u:%g file; setpriv --reuid 300001 --regid 200007 --clear-groups touch new; "
+      "stat -c %u:%g new",
+      {.directory = point});
+  EXPECT_EQ(ran.out, "100005:200006\n300001:200007\n") << ran.err;
+  unmount(point);
+  ASSERT_THAT(snapshots().commit("next", "key", {}), Granted());
+  // On the disk, and for whoever asks for no mapping, they are the container's.
+  EXPECT_EQ(shown("next", "stat -c %u:%g file new"), "5:6\n1001:7\n");
+}
+
+TEST_F(Contract, LabelsThatAreNoMappingAreInvalid) {
+  layer("base", "", "true");
+  for (const std::string map : {"", "0", "0:1", "0:1:0", "a:b:c", "0:1:2,", ",", "0:1:2:3",
+                                "0:0:4294967296", "4294967290:0:10", "-1:0:1", "0:1:2,,0:1:2"}) {
+    EXPECT_THAT(snapshots().prepare("key", "base", {{snapshotter::kUidMapLabel, map}}),
+                Refused(Code::kInvalidArgument))
+        << map;
+  }
+  EXPECT_THAT(snapshots().prepare("key", "", {{snapshotter::kUidMapLabel, "0:1:2"}}),
+              Refused(Code::kInvalidArgument));
+}
+
 TEST_F(Contract, KeysAreNeverPaths) {
   for (const std::string key :
        {"../x", "/etc/passwd", "a/../../b", ".", "..", "a'; DROP TABLE x", "\xc3\xa4 \n", "%s%n"}) {

@@ -24,6 +24,9 @@ namespace {
 
 constexpr const char* kDefaultAddress = "/run/layerfs-snapshotter/snapshotter.sock";
 
+// Read if it is there.
+constexpr const char* kDefaultConfig = "/etc/layerfs/snapshotter.toml";
+
 struct Arguments {
   std::string root = tools::default_store_root();
   std::string address = kDefaultAddress;
@@ -35,7 +38,8 @@ struct Arguments {
 
 void add_options(CLI::App& app, Arguments& arguments) {
   app.set_version_flag("--version", "layerfs-snapshotter " LAYERFS_VERSION);
-  app.set_config("--config", "", "Read options from a file: NAME = VALUE, as below without the --");
+  app.set_config("--config", kDefaultConfig,
+                 "Read options from a file: NAME = VALUE, as below without the --");
   app.add_option("--root", arguments.root, "The store")
       ->envname("LAYERFS_ROOT")
       ->type_name("DIR")

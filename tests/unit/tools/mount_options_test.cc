@@ -55,6 +55,14 @@ TEST(MountOptions, LayerindexFollowsTheOrderOfLowerdir) {
   EXPECT_THAT(refused("layerindex="), HasSubstr("layerindex takes files"));
 }
 
+TEST(MountOptions, RootlayerIsOneOfTheLowerDirectories) {
+  const MountRequest request = parsed("lowerdir=/a:/b,rootlayer=1,ro");
+  EXPECT_EQ(request.mount.stack.root_lower, 1U);
+  EXPECT_TRUE(check_layers(request));
+  EXPECT_FALSE(check_layers(parsed("lowerdir=/a:/b,rootlayer=2")));
+  EXPECT_THAT(refused("rootlayer=-1"), HasSubstr("rootlayer takes the number"));
+}
+
 TEST(MountOptions, EmptyOptionsAndATrailingCommaMeanNothing) {
   const MountRequest request = parsed(",lowerdir=l/A:l/B,,upperdir=d,workdir=w,,volatile,");
   EXPECT_THAT(request.mount.stack.lowerdirs, ElementsAre("l/A", "l/B"));
