@@ -31,7 +31,8 @@ class Union:
         if not self.in_user_space:
             return os.uname().release
         said = subprocess.run([self.program, "--version"], check=True, capture_output=True, text=True)
-        return said.stdout.splitlines()[0].split()[-1]
+        # fuse-overlayfs names its fusermount3 first.
+        return [line.split()[-1] for line in said.stdout.splitlines() if self.name in line][0]
 
     def provide_shims(self, in_overlays_place=False):
         """Lets mount(8) find the program; with `in_overlays_place` also when overlay is asked for.
