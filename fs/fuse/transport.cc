@@ -111,14 +111,8 @@ void Workers::serve() {
 // A thread that sleeps does so in read(2): of those one is woken for a request, of those in poll(2)
 // all.
 int Workers::receive(fuse_buf& buffer) {
-  if (spin_.begin()) {
-    look_awake();
-    return fuse_session_receive_buf(session_, &buffer);
-  }
-  const auto begin = Spin::Clock::now();
-  const int got = fuse_session_receive_buf(session_, &buffer);
-  if (got > 0) spin_.slept(Spin::Clock::now() - begin);
-  return got;
+  if (spin_.begin()) look_awake();
+  return fuse_session_receive_buf(session_, &buffer);
 }
 
 void Workers::look_awake() {
