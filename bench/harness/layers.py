@@ -39,9 +39,11 @@ class Layers:
         return f"{layer}.{'user-' if user else ''}index"
 
     def prepare(self, say):
-        done = self.workspace.path("prepared")
+        done = self.workspace.path("prepared-quick" if self.quick else "prepared")
         if os.path.exists(done):
             return
+        for other in glob.glob(self.workspace.path("prepared*")):
+            os.unlink(other)
         for path in (self.root, self.merged, self.sources):
             remove(path)
             os.makedirs(path)
