@@ -6,10 +6,14 @@ import re
 import subprocess
 
 
-def _first_line(command):
+def _version(program):
+    """The line in which the program names itself; libfuse's tools say more than that."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
-        return (done.stdout or done.stderr).strip().splitlines()[0]
+        done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False,
+                              timeout=10)
+        lines = (done.stdout + done.stderr).strip().splitlines()
+        name = os.path.basename(program)
+        return next((line for line in lines if name in line and "version" in line), lines[0])
     except (OSError, IndexError, subprocess.TimeoutExpired):
         return "unknown"
 
@@ -43,7 +47,7 @@ def describe(source_root, layerfs, fuse_overlayfs, unionfs):
         "processors": os.cpu_count(),
         "memory MiB": int(_match("/proc/meminfo", r"^MemTotal:\s*(\d+)")) // 1024,
         "load before": os.getloadavg()[0],
-        "layerfs": f"{_first_line([layerfs, '--version'])}, commit {commit(source_root)}",
-        "fuse-overlayfs": _first_line([fuse_overlayfs, "--version"]) if fuse_overlayfs else "absent",
-        "unionfs-fuse": _first_line([unionfs, "--version"]) if unionfs else "absent",
+        "layerfs": f"{_version(layerfs)}, commit {commit(source_root)}",
+        "fuse-overlayfs": _version(fuse_overlayfs) if fuse_overlayfs else "absent",
+        "unionfs-fuse": _version(unionfs) if unionfs else "absent",
     }
