@@ -30,6 +30,7 @@ struct SnapshotInfo {
   std::string manifest;  // "sha256:..."
   std::string created;   // RFC 3339
   bool in_use = false;
+  std::vector<std::string> layers{};  // keys, top layer first
 };
 
 }  // namespace layerfs::store

@@ -192,7 +192,7 @@ Outcome<std::vector<SnapshotInfo>> Store::snapshots() const {
     if (!record) continue;  // being removed
     const Outcome<sys::UniqueFd> lease = take(snapshots.get(), name);
     infos.push_back({name, record->image, record->manifest.text(), record->created,
-                     lease.has_value() && !*lease});
+                     lease.has_value() && !*lease, record->layers});
   }
   return infos;
 }

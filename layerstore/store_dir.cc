@@ -147,9 +147,20 @@ TempDir::~TempDir() {
   if (fd_) static_cast<void>(remove_tree(AT_FDCWD, path_));
 }
 
-void remove_orphans(const StoreDir& store) {
+std::vector<std::string> orphans(const StoreDir& store) {
+  std::vector<std::string> left;
   for (const std::string& entry : list_dir(store.fd(), "tmp").value_or(Names())) {
-    const std::string name = "tmp/" + entry;
+    std::string name = "tmp/" + entry;
+    const sys::UniqueFd fd = open_directory(store.fd(), name.c_str());
+    if (!fd && errno == ENOENT) continue;  // its owner removed it just now
+    if (fd && ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) continue;
+    left.push_back(std::move(name));
+  }
+  return left;
+}
+
+void remove_orphans(const StoreDir& store) {
+  for (const std::string& name : orphans(store)) {
     const sys::UniqueFd fd = open_directory(store.fd(), name.c_str());
     if (fd && ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) continue;
     static_cast<void>(remove_tree(store.fd(), name));

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "fs/sys/failure.h"
 #include "fs/sys/unique_fd.h"
@@ -57,6 +58,9 @@ class TempDir {
   std::string path_;
   sys::UniqueFd fd_;
 };
+
+// What killed processes left in tmp/: paths relative to the store.
+std::vector<std::string> orphans(const StoreDir& store);
 
 // Removes what killed processes left in tmp/. Failures are left to the next call.
 void remove_orphans(const StoreDir& store);

@@ -32,6 +32,7 @@ constexpr std::array kCommands = {
     Command{"ps", "List the mounts", run_ps},
     Command{"snapshots", "List or remove the writable directories of mounts", run_snapshots},
     Command{"gc", "Remove layers and blobs that nothing needs", run_gc},
+    Command{"check", "Verify the store", run_check},
     Command{"index", "Describe a directory for faster mounts", run_index},
     Command{"doctor", "Check this machine", run_doctor},
     Command{"help", "Explain layerfs, or one command", run_help},

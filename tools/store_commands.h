@@ -10,6 +10,7 @@ int run_images(const Args& args, Io& io);
 int run_inspect(const Args& args, Io& io);
 int run_rmi(const Args& args, Io& io);
 int run_snapshots(const Args& args, Io& io);
+int run_check(const Args& args, Io& io);
 int run_gc(const Args& args, Io& io);
 int run_index(const Args& args, Io& io);
 

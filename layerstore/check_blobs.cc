@@ -1,0 +1,74 @@
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <array>
+#include <atomic>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <thread>
+
+#include "layerstore/blob.h"
+#include "layerstore/check_parts.h"
+#include "layerstore/file_util.h"
+
+namespace layerfs::store {
+
+namespace {
+
+constexpr const char* kBlobs = "blobs/sha256";
+constexpr std::size_t kPiece = 256 << 10;
+
+// What is wrong with the blob; nothing if it is whole, or has been removed meanwhile.
+std::optional<std::string> problem_of(const StoreDir& store, const std::string& name) {
+  const std::optional<Digest> digest = Digest::parse_hex(name);
+  if (!digest) return "it is no blob, since its name is no digest: remove it by hand";
+  const std::string path = std::string(kBlobs) + "/" + name;
+  const sys::UniqueFd fd(
+      ::openat(store.fd(), path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (!fd && errno == ENOENT) return std::nullopt;
+  struct stat status = {};
+  if (!fd || ::fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
+    return "it cannot be read, or is no file";
+  }
+  Hasher hasher;
+  std::vector<std::byte> piece(kPiece);
+  for (std::uint64_t offset = 0;;) {
+    const Result<std::size_t> got = read_at(fd.get(), piece, offset);
+    if (!got) return "it cannot be read: the disk may be failing";
+    hasher.update(std::span(piece).first(*got));
+    offset += *got;
+    if (*got < piece.size()) break;
+  }
+  if (hasher.finish() == *digest) return std::nullopt;
+  return "its content has another digest: remove it, and import the image again";
+}
+
+}  // namespace
+
+Outcome<void> check_blobs(const StoreDir& store, CheckResult& result) {
+  const Result<std::vector<std::string>> names = list_dir(store.fd(), kBlobs);
+  if (!names) return refuse("cannot list '" + store.path(kBlobs) + "'", names.error());
+  result.blobs = names->size();
+  std::vector<std::optional<std::string>> found(names->size());
+  std::atomic<std::size_t> next{0};
+  const auto work = [&] {
+    for (std::size_t i = next++; i < names->size(); i = next++) {
+      found[i] = problem_of(store, (*names)[i]);
+    }
+  };
+  {
+    std::vector<std::jthread> helpers;
+    for (unsigned i = 1; i < std::thread::hardware_concurrency(); ++i) helpers.emplace_back(work);
+    work();
+  }
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    if (!found[i]) continue;
+    add_problem(result, Part::kBlob, (*names)[i],
+                "the blob '" + store.path(std::string(kBlobs) + "/" + (*names)[i]) +
+                    "' is damaged: " + *found[i]);
+  }
+  return {};
+}
+
+}  // namespace layerfs::store

@@ -1,0 +1,69 @@
+// What `meson install` puts on a machine.
+#include <filesystem>
+#include <stdexcept>
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/support/command.h"
+#include "tests/support/temp_dir.h"
+
+namespace layerfs::test {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class Install : public ::testing::Test {
+ protected:
+  // Below LAYERFS_PREFIX in a directory of its own.
+  static const fs::path& installed() {
+    static const TempDir dir;
+    static const fs::path prefix = [] {
+      const Ran ran = run({"meson", "install", "-C", LAYERFS_BUILD_ROOT, "--no-rebuild", "--quiet",
+                           "--destdir", dir.path()});
+      if (!ran.ok()) throw std::runtime_error(ran.out + ran.err);
+      return fs::path(dir.path().string() + LAYERFS_PREFIX);
+    }();
+    return prefix;
+  }
+};
+
+TEST_F(Install, TheProgramRunsWhereItIsInstalled) {
+  // The library that tools/setup may have built is not where the program will look for it.
+  const Ran ran = shell("cd '" + installed().string() +
+                        "'; LD_LIBRARY_PATH=$(dirname $(find \"$PWD\" -name 'libfuse3.so*') | "
+                        "head -n 1) exec bin/layerfs version");
+  EXPECT_THAT(ran.out, HasSubstr("layerfs ")) << ran.err;
+  EXPECT_TRUE(fs::is_symlink(installed() / "sbin/mount.fuse.layerfs"));
+}
+
+TEST_F(Install, NoExampleKeepsAPlaceholder) {
+  for (const char* file :
+       {"share/doc/layerfs/examples/fstab", "share/doc/layerfs/examples/storage.conf",
+        "lib/systemd/system/layerfs@.service"}) {
+    const std::string text = read_file(installed() / file);
+    EXPECT_THAT(text, HasSubstr(std::string(LAYERFS_PREFIX) + "/")) << file;
+    EXPECT_THAT(text, Not(HasSubstr("bindir@"))) << file;
+  }
+}
+
+TEST_F(Install, PodmanUnderstandsTheExample) {
+  const Ran ran =
+      run({"podman", "info", "--format", "{{.Store.GraphOptions}}"},
+          {.environment = {"CONTAINERS_STORAGE_CONF=" +
+                           (installed() / "share/doc/layerfs/examples/storage.conf").string()}});
+  EXPECT_THAT(ran.out + ran.err, HasSubstr(std::string(LAYERFS_PREFIX) + "/bin/layerfs"));
+}
+
+TEST_F(Install, MountUnderstandsTheExampleOfFstab) {
+  const Ran ran = run({"findmnt", "--tab-file", installed() / "share/doc/layerfs/examples/fstab",
+                       "--noheadings", "--output", "TARGET,FSTYPE"});
+  EXPECT_THAT(ran.out, HasSubstr("/srv/debian fuse.layerfs")) << ran.err;
+  EXPECT_THAT(ran.out, HasSubstr("/srv/merged fuse.layerfs"));
+}
+
+}  // namespace
+}  // namespace layerfs::test
