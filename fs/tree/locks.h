@@ -5,8 +5,9 @@
 //   0. op::OpenFiles    the I/O state of one node; not held while data is copied.
 //   1. CopyUpLock       one node's copy-up. Held while data is copied; nothing else is held then.
 //   2. ShapeLock        shared by whatever relies on a node's parent and name, exclusive in rename.
-//   3. Directory::mutex the entries of one directory; of two directories the ancestor first. Only
-//                       rename (alone by its exclusive ShapeLock) locks two that are unrelated.
+//   3. Directory::mutex the entries of one directory; of two directories the ancestor first. Taken
+//                       with a shared ShapeLock only: who has the exclusive one is alone with all
+//                       directories, and two of them may be related in no order.
 //   4. HardLinks::mutex
 //   5. NodeTable's shards, DirFds' shards.
 //

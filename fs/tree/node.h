@@ -42,7 +42,8 @@ struct Entry {
 
 // What a directory shows, merged once, then kept up to date by the operations of this mount.
 struct Directory {
-  // Guards all below, and the places (Node::parent, name) of the nodes whose parent this is.
+  // Guards all below, and the places (Node::parent, name) of the nodes whose parent this is,
+  // against all but who has the exclusive ShapeLock.
   std::shared_mutex mutex;
   bool loaded = false;
   // Under the name's hash, or the next free key behind it when hashes collide: the key is the
@@ -108,7 +109,8 @@ class Node {
   LowerFile lower;
   // Of a directory. Never null then.
   std::unique_ptr<Directory> dir;
-  // With kDetached and kUpper: the inode itself (O_PATH or open). Written once, before the flag.
+  // With kDetached and kUpper: the inode itself (O_PATH or open). Written once, before the flag; it
+  // stays when the node gets a name (O_TMPFILE), for others may be using it.
   sys::UniqueFd detached_fd;
   // With kSuperseded: pinned.
   Node* successor = nullptr;

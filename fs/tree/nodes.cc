@@ -39,8 +39,13 @@ Outcome<void> Tree::make_root() {
 
 Node* Tree::node(NodeId id) const {
   Node* node = table_.find(id);
-  while (node != nullptr && node->has(Node::kSuperseded)) node = node->successor;
-  return node;
+  return node == nullptr ? nullptr : &successor_of(*node);
+}
+
+Node& Tree::successor_of(Node& node) {
+  Node* last = &node;
+  while (last->has(Node::kSuperseded)) last = last->successor;
+  return *last;
 }
 
 void Tree::forget(const ShapeToken& shape, Node& node, std::uint64_t lookups) noexcept {

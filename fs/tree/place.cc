@@ -45,14 +45,22 @@ Result<std::string> Tree::upper_path(const Node& dir) const {
   return path;
 }
 
+Result<sys::UniqueFd> Tree::open_upper_dir(const Node& dir) const {
+  if (!dir.has(Node::kDetached)) {
+    auto path = upper_path(dir);
+    Result<sys::UniqueFd> fd =
+        path ? open_long_path(upper()->root.get(), *path) : fail(path.error());
+    // If it was removed meanwhile, that is not there or another directory of the same name: rmdir
+    // marks the node before the name can be used again.
+    if (!dir.has(Node::kDetached)) return fd;
+  }
+  if (!dir.detached_fd) return fail(ESTALE);
+  return sys::duplicate(dir.detached_fd.get());
+}
+
 Result<FdRef> Tree::upper_dir(const ShapeToken&, Node& dir) {
   if (FdRef known = dir_fds_.find(dir.id)) return known;
-  if (dir.has(Node::kDetached)) {
-    LAYERFS_TRY_ASSIGN(sys::UniqueFd fd, sys::duplicate(dir.detached_fd.get()));
-    return dir_fds_.insert(dir.id, std::move(fd));
-  }
-  LAYERFS_TRY_ASSIGN(std::string path, upper_path(dir));
-  LAYERFS_TRY_ASSIGN(sys::UniqueFd fd, open_long_path(upper()->root.get(), path));
+  LAYERFS_TRY_ASSIGN(sys::UniqueFd fd, open_upper_dir(dir));
   return dir_fds_.insert(dir.id, std::move(fd));
 }
 
@@ -80,7 +88,8 @@ Result<sys::UniqueFd> Tree::open_long_path(int root, const std::string& path) {
   return at;
 }
 
-Result<Place> Tree::place(const ShapeToken& shape, Node& node) {
+Result<Place> Tree::place(const ShapeToken& shape, Node& asked) {
+  Node& node = successor_of(asked);
   if (node.is_dir()) {
     if (!node.has(Node::kUpper)) {
       LAYERFS_TRY_ASSIGN(FdRef fd, lower_dir(shown_lower(node)));
@@ -98,6 +107,8 @@ Result<Place> Tree::place(const ShapeToken& shape, Node& node) {
     LAYERFS_TRY_ASSIGN(FdRef fd, upper_dir(shape, parent));
     std::shared_lock lock(parent.dir->mutex);
     if (!node.has(Node::kDetached)) return Place(std::move(fd), std::move(lock), node.name);
+    lock.unlock();
+    if (node.has(Node::kSuperseded)) return place(shape, node);
   }
   if (!node.detached_fd) return fail(ESTALE);
   return Place(node.detached_fd.get());

@@ -16,6 +16,7 @@ bool needs_whiteout(const Entry& entry) {
 
 sys::UniqueFd Tree::keep_reachable(Node* node, int dirfd, const char* name) {
   if (node == nullptr || !node->has(Node::kUpper) || node->has(Node::kDetached)) return {};
+  if (node->detached_fd) return {};
   // Without a descriptor (there are none left, say) only later requests on the removed file fail.
   auto fd = sys::open_entry(dirfd, name);
   return fd ? std::move(*fd) : sys::UniqueFd();
@@ -23,7 +24,7 @@ sys::UniqueFd Tree::keep_reachable(Node* node, int dirfd, const char* name) {
 
 void Tree::detach(Node* node, sys::UniqueFd kept) noexcept {
   if (node == nullptr || node->has(Node::kDetached)) return;
-  node->detached_fd = std::move(kept);
+  if (!node->detached_fd) node->detached_fd = std::move(kept);
   node->set(Node::kDetached);
 }
 
@@ -61,21 +62,20 @@ Result<void> Tree::unlink(Node& dir, std::string_view name) {
   if (entry == nullptr || entry->whiteout) return fail(ENOENT);
   if (entry->type == DT_DIR) return fail(EISDIR);
   LAYERFS_TRY_ASSIGN(FdRef dirfd, upper_dir(shape, dir));
-  return remove_entry(shape, dir, *entry, dirfd->get());
+  return remove_entry(dir, *entry, dirfd->get());
 }
 
-Result<void> Tree::count_lower_name_out(const ShapeToken& shape, Node& dir, const Entry& entry) {
+Result<void> Tree::count_lower_name_out(Node& dir, const Entry& entry) {
   if (entry.top == Entry::kInUpper || !upper()->work->index_in_use()) return {};
   const LowerDirPtr& from = dir.dir->lowers[entry.top];
   LAYERFS_TRY_ASSIGN(struct stat st, lower_stat(from, entry.name));
   if (S_ISDIR(st.st_mode) || st.st_nlink < 2) return {};
   LAYERFS_TRY_ASSIGN(auto indexed, make_indexed_node({from, entry.name}, st.st_ino));
   if (indexed == nullptr) return {};
-  (void)shape;
   return add_nlink_difference(sys::fd_path(indexed->detached_fd.get()), -1);
 }
 
-Result<void> Tree::remove_entry(const ShapeToken& shape, Node& dir, Entry& entry, int dirfd) {
+Result<void> Tree::remove_entry(Node& dir, Entry& entry, int dirfd) {
   WorkDir& work = *upper()->work;
   const char* name = entry.name.c_str();
   Node* node = entry.node;
@@ -87,7 +87,7 @@ Result<void> Tree::remove_entry(const ShapeToken& shape, Node& dir, Entry& entry
     return {};
   }
   if (entry.top != Entry::kInUpper) {
-    LAYERFS_TRY(count_lower_name_out(shape, dir, entry));
+    LAYERFS_TRY(count_lower_name_out(dir, entry));
     LAYERFS_TRY(work.make_whiteout(dirfd, name));
   } else {
     WorkName whiteout(work);

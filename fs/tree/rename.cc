@@ -24,12 +24,6 @@ struct End {
   Entry* entry() const { return dir->dir->find(name.view()); }
 };
 
-bool is_ancestor(const Node* ancestor, const Node* node) {
-  for (; node != nullptr; node = node->parent.load())
-    if (node == ancestor) return true;
-  return false;
-}
-
 }  // namespace
 
 class Rename {
@@ -97,12 +91,6 @@ class Rename {
     const ShapeToken shape(lock);
     LAYERFS_TRY(reach(shape, from_));
     LAYERFS_TRY(reach(shape, to_));
-    const bool to_first = is_ancestor(to_.dir, from_.dir);
-    Node* first = to_first ? to_.dir : from_.dir;
-    Node* second = to_first ? from_.dir : to_.dir;
-    std::unique_lock first_lock(first->dir->mutex);
-    std::unique_lock<std::shared_mutex> second_lock;
-    if (second != first) second_lock = std::unique_lock(second->dir->mutex);
     LAYERFS_TRY(look(shape, from_));
     LAYERFS_TRY(look(shape, to_));
     LAYERFS_TRY(name_in_upper(from_));
@@ -179,9 +167,7 @@ class Rename {
   }
 
   Result<void> replace(const ShapeToken& shape) {
-    std::unique_lock<std::shared_mutex> target_lock;
     if (to_.node != nullptr && to_.node->is_dir()) {
-      target_lock = std::unique_lock(to_.node->dir->mutex);
       LAYERFS_TRY(tree_.load(shape, *to_.node));
       if (!Tree::shows_nothing(*to_.node->dir)) return fail(ENOTEMPTY);
       if (to_.in_upper && !to_.node->dir->entries.empty()) LAYERFS_TRY(clear_target());
@@ -189,7 +175,7 @@ class Rename {
     LAYERFS_TRY(set_marks(from_, to_));
     Entry* target = to_.entry();
     if (to_.node != nullptr && !to_.in_upper)
-      LAYERFS_TRY(tree_.count_lower_name_out(shape, *to_.dir, *target));
+      LAYERFS_TRY(tree_.count_lower_name_out(*to_.dir, *target));
     Node* replaced = target == nullptr ? nullptr : target->node;
     kept_ = tree_.keep_reachable(replaced, to_.dirfd->get(), to_.name.c_str());
     LAYERFS_TRY(rename_in_upper(target != nullptr && target->whiteout));

@@ -163,10 +163,12 @@ class Tree {
   Outcome<void> make_root();
 
   // nodes.cc
+  // The node itself unless it is superseded, which it may become at any time.
+  static Node& successor_of(Node& node);
   void drop_if_idle(const ShapeToken& shape, NodeId id) noexcept;
   bool take_node(Node& node, std::unique_ptr<Node>& taken, std::vector<HardLinks::Alias>& aliases);
 
-  // lookup.cc: all but known_child under the directory's exclusive mutex.
+  // lookup.cc: all but known_child under the directory's exclusive mutex or the exclusive shape.
   // The node of a name if it is known, its lookup counted; null if it has to be made.
   Result<Node*> known_child(Node& dir, std::string_view name);
   // A node whose place is `entry`, with its attributes; or the one of another link to the same
@@ -191,7 +193,8 @@ class Tree {
 
   // merge.cc
   Result<void> ensure_loaded(const ShapeToken& shape, Node& dir);
-  Result<void> load(const ShapeToken& shape, Node& dir);  // under its exclusive mutex
+  // Under its exclusive mutex or the exclusive shape.
+  Result<void> load(const ShapeToken& shape, Node& dir);
   Result<void> load_upper(const ShapeToken& shape, Node& dir, Merge& merge);
   Result<void> load_lower(Directory& dir, std::uint16_t position, Merge& merge);
   // Which of `candidates`, topmost first, show in one merged directory, after opaque marks and
@@ -234,6 +237,7 @@ class Tree {
   // The directories that merge below `dir`, taken by itself.
   Result<std::vector<LowerDirPtr>> merged_below(const LowerDirPtr& dir);
   Result<std::string> upper_path(const Node& dir) const;
+  Result<sys::UniqueFd> open_upper_dir(const Node& dir) const;
   static Result<sys::UniqueFd> open_long_path(int root, const std::string& path);
   Result<sys::UniqueFd> open_lower_data(const LowerFile& file, int flags);
   // `st` of the layer's inode as the union shows it.
@@ -247,13 +251,13 @@ class Tree {
   // A descriptor for `node` (may be null), about to lose the name `name` in `dirfd`; empty if it
   // needs none.
   sys::UniqueFd keep_reachable(Node* node, int dirfd, const char* name);
-  // After the name is gone; under the exclusive mutex of the parent.
+  // After the name is gone; under the exclusive mutex of the parent or the exclusive shape.
   void detach(Node* node, sys::UniqueFd kept) noexcept;
   // `to_copy_up` is a node that has to be copied up before, its lookup counted; or null.
   Result<void> prepare_unlink(const ShapeToken& shape, Node& dir, std::string_view name,
                               Node*& to_copy_up);
-  Result<void> count_lower_name_out(const ShapeToken& shape, Node& dir, const Entry& entry);
-  Result<void> remove_entry(const ShapeToken& shape, Node& dir, Entry& entry, int dirfd);
+  Result<void> count_lower_name_out(Node& dir, const Entry& entry);
+  Result<void> remove_entry(Node& dir, Entry& entry, int dirfd);
   static void turn_into_whiteout(Directory& dir, Entry& entry);
   Result<void> remove_dir_entry(Node& dir, Entry& entry, int dirfd, Node& child);
   static bool shows_nothing(const Directory& dir);
