@@ -92,8 +92,18 @@ void release(FileSystem& fs, NodeId id, HandleId) noexcept {
 Result<void> fsync(FileSystem& fs, NodeId id, HandleId, bool data_only) {
   LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
   if (fs.is_volatile() || !node->has(tree::Node::kUpper)) return {};
-  LAYERFS_TRY_ASSIGN(tree::DataFd data, fs.open_files.data(*node));
-  return sync(data->get(), data_only);
+  if (tree::Tree::has_upper_data(*node)) {
+    LAYERFS_TRY_ASSIGN(tree::DataFd data, fs.open_files.data(*node));
+    return sync(data->get(), data_only);
+  }
+  // What was changed is in the upper, though the data is not.
+  sys::UniqueFd metadata;
+  {
+    auto shape = fs.tree->enter();
+    LAYERFS_TRY_ASSIGN(tree::Place place, fs.tree->place(shape, *node));
+    LAYERFS_TRY_ASSIGN(metadata, place.open(O_RDONLY | O_NONBLOCK));
+  }
+  return sync(metadata.get(), data_only);
 }
 
 Result<void> syncfs(FileSystem& fs) {

@@ -16,4 +16,9 @@ namespace layerfs::sys {
 // `to` holds anything. Errors are those of reading and writing, ENOSPC, EDQUOT and EIO among them.
 Result<void> copy_data(int from, int to, off_t size);
 
+// Brings the data of `fd`, a regular file, to where a loss of power cannot separate it from a later
+// change of metadata, such as the name that the file is given: whoever finds that change finds the
+// data. The change itself is not synced. Errors are those of writing.
+Result<void> flush_data(int fd);
+
 }  // namespace layerfs::sys

@@ -95,7 +95,7 @@ class CopyUp {
     if (metacopy_) {
       LAYERFS_TRY(sys::truncate_fd(file.get(), st_.st_size));
     } else {
-      LAYERFS_TRY(copy_data_to(file.get()));
+      LAYERFS_TRY(copy_data_to(file.get(), depth_.limit));
     }
     LAYERFS_TRY(give_metadata(file.get()));
     return publish(file, name, true);
@@ -114,14 +114,16 @@ class CopyUp {
     return named;
   }
 
-  Result<void> copy_data_to(int to) {
+  Result<void> copy_data_to(int to, off_t limit) {
     Result<sys::UniqueFd> from = fail(EIO);
     {
       auto shape = tree_.enter();
       from = tree_.open_lower_data(node_.lower, O_RDONLY);
     }
     if (!from) return fail(from.error());
-    return sys::copy_data(from->get(), to, std::min(st_.st_size, depth_.limit));
+    LAYERFS_TRY(sys::copy_data(from->get(), to, std::min(st_.st_size, limit)));
+    // What is put in place next must not be there without its data after a loss of power.
+    return tree_.stack().options().volatile_upper ? Result<void>() : sys::flush_data(to);
   }
 
   Result<void> special() {
@@ -162,7 +164,13 @@ class CopyUp {
     const bool has_mode = owned && !any_xattr && made.st_mode == st_.st_mode;
     if (!S_ISLNK(node_.type) && !has_mode) LAYERFS_TRY(sys::chmod_fd(fd, st_.st_mode & 07777));
     LAYERFS_TRY(set_marks(path));
-    return sys::set_times(fd, st_.st_atim, st_.st_mtim);
+    return set_times(fd);
+  }
+
+  // Where the copy is cut, it is the changed file already.
+  Result<void> set_times(int fd) const {
+    const bool cut = S_ISREG(node_.type) && depth_.data && depth_.limit < st_.st_size;
+    return sys::set_times(fd, st_.st_atim, cut ? timespec{0, UTIME_NOW} : st_.st_mtim);
   }
 
   Result<void> set_marks(const std::string& path) {
@@ -194,18 +202,24 @@ class CopyUp {
     LAYERFS_TRY_ASSIGN(struct stat before, sys::stat_fd(dir->get()));
     if (!origin_.empty()) LAYERFS_TRY(tree_.mark_impure(parent, dir->get()));
     if (indexed_) LAYERFS_TRY(put_into_index(fd.get()));
-    if (linkable && !named_) {
-      LAYERFS_TRY(sys::link_fd(fd.get(), dir->get(), node_.name.c_str()));
-    } else {
-      LAYERFS_TRY(sys::rename_at(name.dirfd(), name.c_str(), dir->get(), node_.name.c_str(),
-                                 RENAME_NOREPLACE));
-      name.published();
+    if (auto placed = put_in_place(fd.get(), name, linkable, dir->get()); !placed) {
+      if (indexed_) take_out_of_index();
+      return placed;
     }
+    if (indexed_) tree_.settle_nlink(fd.get(), static_cast<int>(st_.st_nlink));
     // A copy-up is no change of the directory that anybody asked for. Best effort, as in the
     // kernel.
     (void)sys::set_times(dir->get(), before.st_atim, before.st_mtim);
     move_entry(parent);
     mark_node();
+    return {};
+  }
+
+  Result<void> put_in_place(int fd, WorkName& name, bool linkable, int dirfd) {
+    if (linkable && !named_) return sys::link_fd(fd, dirfd, node_.name.c_str());
+    LAYERFS_TRY(
+        sys::rename_at(name.dirfd(), name.c_str(), dirfd, node_.name.c_str(), RENAME_NOREPLACE));
+    name.published();
     return {};
   }
 
@@ -229,17 +243,21 @@ class CopyUp {
     entry->lower_below = true;
   }
 
-  // work/index/<handle>: by it the other lower names find the copy, now and after a remount.
+  // work/index/<handle>: by it the other lower names find the copy, now and after a remount. While
+  // names are made the count is told by that of the lower inode, which never changes.
   Result<void> put_into_index(int fd) {
     const WorkDir& work = *tree_.upper()->work;
-    const int difference = static_cast<int>(st_.st_nlink) - 2;
     LAYERFS_TRY(sys::set_xattr(sys::fd_path(fd), tree_.stack().names().mark(layer::mark::kNlink),
-                               layer::format_nlink({true, difference})));
-    LAYERFS_TRY(sys::set_times(fd, st_.st_atim, st_.st_mtim));
+                               layer::format_nlink({false, 0})));
     auto linked = sys::link_fd(fd, work.index(), layer::index_name(origin_).c_str());
     if (!linked) return linked;
     tree_.upper()->work->set_index_in_use();
     return {};
+  }
+
+  // Best effort: without a name beside it the next mount removes it, or uses it for what it is.
+  void take_out_of_index() {
+    (void)sys::unlink_at(tree_.upper()->work->index(), layer::index_name(origin_).c_str());
   }
 
   // The data of a file whose attributes are in the upper already.
@@ -256,10 +274,12 @@ class CopyUp {
       LAYERFS_TRY_ASSIGN(to, place.open(O_WRONLY));
     }
     st_ = st;
-    LAYERFS_TRY(copy_data_to(to.get()));
+    // All of it, also where the caller is about to truncate it: until then it is the old file.
+    const auto copied = copy_data_to(to.get(), CopyUpDepth::kWhole);
     const std::string path = sys::fd_path(to.get());
     if (!capability.empty()) LAYERFS_TRY(sys::set_xattr(path, kCapability, capability));
     LAYERFS_TRY(sys::set_times(to.get(), st.st_atim, st.st_mtim));
+    if (!copied) return copied;
     // From here on, and not before, the upper's data counts.
     LAYERFS_TRY(sys::remove_xattr(path, tree_.stack().names().mark(layer::mark::kMetacopy)));
     node_.clear(Node::kMetacopy);

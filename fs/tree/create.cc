@@ -99,12 +99,14 @@ class Creation {
     return fd;
   }
 
+  // It is there, whatever fails from here on.
   Result<Found> enter_into_directory() {
-    LAYERFS_TRY_ASSIGN(struct stat st, sys::stat_at(dirfd_->get(), name_.c_str()));
     Entry& entry = dir_.dir->insert(name_.view());
     entry.top = Entry::kInUpper;
-    entry.type = static_cast<unsigned char>(IFTODT(st.st_mode));
+    entry.type = static_cast<unsigned char>(IFTODT(mode_));
+    entry.ino = 0;
     entry.whiteout = false;
+    LAYERFS_TRY_ASSIGN(struct stat st, sys::stat_at(dirfd_->get(), name_.c_str()));
     auto node = std::make_unique<Node>(tree_.table_.new_id(),
                                        tree_.stack().map_ino(st.st_dev, st.st_ino), st.st_mode);
     node->set(Node::kUpper);

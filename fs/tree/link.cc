@@ -34,8 +34,9 @@ Result<Found> Tree::link(Node& node, Node& dir, std::string_view name) {
     if (there != nullptr && !there->whiteout) return fail(EEXIST);
     LAYERFS_TRY_ASSIGN(FdRef dirfd, upper_dir(shape, dir));
     LAYERFS_TRY(name_lower_data(sys::fd_path(inode.get()), node));
-    LAYERFS_TRY(link_into(inode.get(), dirfd->get(), std::string(name).c_str(), there != nullptr));
     LAYERFS_TRY(keep_origin_visible(inode.get(), dir, dirfd->get()));
+    if (node.has(Node::kIndexed)) LAYERFS_TRY(settle_before_change(inode.get(), node.lower));
+    LAYERFS_TRY(link_into(inode.get(), dirfd->get(), std::string(name).c_str(), there != nullptr));
     enter_link(node, dir, name);
   }
   node.lookups.fetch_add(1);
@@ -49,8 +50,11 @@ Result<Found> Tree::link(Node& node, Node& dir, std::string_view name) {
 
 Result<void> Tree::keep_origin_visible(int inode, Node& dir, int dirfd) {
   if (dir.dir->impure) return {};
-  if (!sys::get_xattr(sys::fd_path(inode), stack_->names().mark(layer::mark::kOrigin))) return {};
-  return mark_impure(dir, dirfd);
+  const auto origin =
+      sys::get_xattr(sys::fd_path(inode), stack_->names().mark(layer::mark::kOrigin));
+  if (origin) return mark_impure(dir, dirfd);
+  if (origin.error() == Errno(ENODATA) || origin.error() == Errno(EOPNOTSUPP)) return {};
+  return fail(origin.error());
 }
 
 void Tree::remember_lower_name(Node& node, Node& dir, const Entry& entry) {
@@ -86,8 +90,12 @@ Result<void> Tree::link_lower_name(const ShapeToken& shape, Node& node,
   LAYERFS_TRY_ASSIGN(FdRef dirfd, upper_dir(shape, dir));
   LAYERFS_TRY_ASSIGN(struct stat before, sys::stat_fd(dirfd->get()));
   LAYERFS_TRY(keep_origin_visible(inode.get(), dir, dirfd->get()));
-  LAYERFS_TRY(sys::link_fd(inode.get(), dirfd->get(), alias.name.c_str()));
-  if (node.has(Node::kIndexed)) LAYERFS_TRY(add_nlink_difference(sys::fd_path(inode.get()), -1));
+  if (node.has(Node::kIndexed)) {
+    const LowerFile lower{dir.dir->lowers[entry->top], entry->name};
+    LAYERFS_TRY(link_indexed(inode.get(), lower, dirfd->get(), alias.name));
+  } else {
+    LAYERFS_TRY(sys::link_fd(inode.get(), dirfd->get(), alias.name.c_str()));
+  }
   // As in a copy-up: nobody asked for a change of the directory.
   (void)sys::set_times(dirfd->get(), before.st_atim, before.st_mtim);
   entry->top = Entry::kInUpper;

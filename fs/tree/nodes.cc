@@ -9,6 +9,7 @@ Outcome<std::unique_ptr<Tree>> Tree::open(const StackOptions& options) {
   LAYERFS_TRY_ASSIGN(std::unique_ptr<Stack> stack, Stack::open(options));
   std::unique_ptr<Tree> tree(new Tree(std::move(stack)));
   LAYERFS_TRY(tree->make_root());
+  LAYERFS_TRY(tree->recover_index());
   return tree;
 }
 

@@ -122,24 +122,10 @@ Result<struct stat> Tree::attr(const ShapeToken& shape, Node& node) {
   LAYERFS_TRY_ASSIGN(Place at, place(shape, node));
   LAYERFS_TRY_ASSIGN(struct stat st, at.stat());
   if (node.has(Node::kIndexed)) {
-    LAYERFS_TRY_ASSIGN(int difference, nlink_difference(at.path()));
-    st.st_nlink += static_cast<nlink_t>(difference);
+    LAYERFS_TRY_ASSIGN(const int count, union_nlink(at.path(), st, node.lower));
+    st.st_nlink = static_cast<nlink_t>(count);
   }
   return present(node, st);
-}
-
-Result<int> Tree::nlink_difference(const std::string& path) const {
-  auto value = sys::get_xattr(path, stack_->names().mark(layer::mark::kNlink));
-  if (!value && value.error() == Errno(ENODATA)) return 0;
-  if (!value) return fail(value.error());
-  auto parsed = layer::parse_nlink(*value);
-  return parsed && parsed->of_upper ? parsed->difference : 0;
-}
-
-Result<void> Tree::add_nlink_difference(const std::string& path, int change) {
-  LAYERFS_TRY_ASSIGN(int difference, nlink_difference(path));
-  return sys::set_xattr(path, stack_->names().mark(layer::mark::kNlink),
-                        layer::format_nlink({true, difference + change}));
 }
 
 Result<struct stat> Tree::present(Node& node, struct stat st) {

@@ -65,29 +65,39 @@ Result<void> Tree::unlink(Node& dir, std::string_view name) {
   return remove_entry(dir, *entry, dirfd->get());
 }
 
-Result<void> Tree::count_lower_name_out(Node& dir, const Entry& entry) {
+Result<void> Tree::bring_indexed_name(Node& dir, Entry& entry, int dirfd) {
   if (entry.top == Entry::kInUpper || !upper()->work->index_in_use()) return {};
-  const LowerDirPtr& from = dir.dir->lowers[entry.top];
-  LAYERFS_TRY_ASSIGN(struct stat st, lower_stat(from, entry.name));
+  const LowerFile lower{dir.dir->lowers[entry.top], entry.name};
+  LAYERFS_TRY_ASSIGN(struct stat st, lower_stat(lower.dir, lower.name));
   if (S_ISDIR(st.st_mode) || st.st_nlink < 2) return {};
-  LAYERFS_TRY_ASSIGN(auto indexed, make_indexed_node({from, entry.name}, st.st_ino));
+  LAYERFS_TRY_ASSIGN(auto indexed, make_indexed_node(lower, st.st_ino));
   if (indexed == nullptr) return {};
-  return add_nlink_difference(sys::fd_path(indexed->detached_fd.get()), -1);
+  LAYERFS_TRY(keep_origin_visible(indexed->detached_fd.get(), dir, dirfd));
+  LAYERFS_TRY(link_indexed(indexed->detached_fd.get(), lower, dirfd, entry.name));
+  entry.top = Entry::kInUpper;
+  entry.lower_below = true;
+  return {};
 }
 
 Result<void> Tree::remove_entry(Node& dir, Entry& entry, int dirfd) {
   WorkDir& work = *upper()->work;
   const char* name = entry.name.c_str();
   Node* node = entry.node;
+  LAYERFS_TRY(bring_indexed_name(dir, entry, dirfd));
   sys::UniqueFd kept = keep_reachable(node, dirfd, name);
+  sys::UniqueFd indexed;
+  if (entry.top == Entry::kInUpper && work.index_in_use()) {
+    LAYERFS_TRY_ASSIGN(indexed, sys::open_entry(dirfd, name));
+    LAYERFS_TRY(settle_before_change(indexed.get(), {}));
+  }
   if (!needs_whiteout(entry)) {
     LAYERFS_TRY(sys::unlink_at(dirfd, name));
     detach(node, std::move(kept));
     dir.dir->erase(entry);
+    if (indexed) drop_from_index(indexed.get());
     return {};
   }
   if (entry.top != Entry::kInUpper) {
-    LAYERFS_TRY(count_lower_name_out(dir, entry));
     LAYERFS_TRY(work.make_whiteout(dirfd, name));
   } else {
     WorkName whiteout(work);
@@ -98,6 +108,7 @@ Result<void> Tree::remove_entry(Node& dir, Entry& entry, int dirfd) {
   }
   detach(node, std::move(kept));
   turn_into_whiteout(*dir.dir, entry);
+  if (indexed) drop_from_index(indexed.get());
   return {};
 }
 

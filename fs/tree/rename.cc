@@ -124,10 +124,13 @@ class Rename {
   Result<void> name_in_upper(End& end) {
     if (end.in_upper) return {};
     if (!end.inode) return fail(EAGAIN);
-    LAYERFS_TRY(sys::link_fd(end.inode.get(), end.dirfd->get(), end.name.c_str()));
-    if (end.node->has(Node::kIndexed))
-      LAYERFS_TRY(tree_.add_nlink_difference(sys::fd_path(end.inode.get()), -1));
     Entry* entry = end.entry();
+    if (end.node->has(Node::kIndexed)) {
+      const LowerFile lower{end.dir->dir->lowers[entry->top], entry->name};
+      LAYERFS_TRY(tree_.link_indexed(end.inode.get(), lower, end.dirfd->get(), end.name));
+    } else {
+      LAYERFS_TRY(sys::link_fd(end.inode.get(), end.dirfd->get(), end.name.c_str()));
+    }
     entry->top = Entry::kInUpper;
     entry->lower_below = true;
     end.in_upper = true;
@@ -175,11 +178,14 @@ class Rename {
     LAYERFS_TRY(set_marks(from_, to_));
     Entry* target = to_.entry();
     if (to_.node != nullptr && !to_.in_upper)
-      LAYERFS_TRY(tree_.count_lower_name_out(*to_.dir, *target));
+      LAYERFS_TRY(tree_.bring_indexed_name(*to_.dir, *target, to_.dirfd->get()));
+    if (to_.inode && to_.node->has(Node::kIndexed))
+      LAYERFS_TRY(tree_.settle_before_change(to_.inode.get(), to_.node->lower));
     Node* replaced = target == nullptr ? nullptr : target->node;
     kept_ = tree_.keep_reachable(replaced, to_.dirfd->get(), to_.name.c_str());
     LAYERFS_TRY(rename_in_upper(target != nullptr && target->whiteout));
     tree_.detach(replaced, std::move(kept_));
+    if (to_.inode && !to_.node->is_dir()) tree_.drop_from_index(to_.inode.get());
     finish_replace();
     return {};
   }
@@ -189,7 +195,9 @@ class Rename {
     // A directory cannot replace a whiteout; they change places, which leaves one behind.
     if (from_.node->is_dir() && onto_whiteout) {
       LAYERFS_TRY(sys::rename_at(from, from_.name.c_str(), to, to_.name.c_str(), RENAME_EXCHANGE));
-      if (!from_.needs_whiteout) (void)sys::unlink_at(from, from_.name.c_str());
+      // If it cannot be removed it stays, and is known.
+      if (!from_.needs_whiteout && !sys::unlink_at(from, from_.name.c_str()))
+        from_.needs_whiteout = true;
       return {};
     }
     return sys::rename_at(from, from_.name.c_str(), to, to_.name.c_str(),
@@ -197,23 +205,39 @@ class Rename {
   }
 
   // Puts an empty opaque directory in the place of one that holds whiteouts, so that rename(2) can
-  // replace it.
+  // replace it. Its parent is what it was: nothing has changed yet.
   Result<void> clear_target() {
     WorkName aside(*tree_.upper()->work);
     LAYERFS_TRY_ASSIGN(struct stat st, sys::stat_fd(to_.inode.get()));
     LAYERFS_TRY(sys::make_dir(aside.dirfd(), aside.c_str(), 0700));
     aside.made();
     LAYERFS_TRY_ASSIGN(sys::UniqueFd fd, sys::open_entry(aside.dirfd(), aside.c_str()));
-    LAYERFS_TRY(sys::set_xattr(sys::fd_path(fd.get()),
-                               tree_.stack().names().mark(layer::mark::kOpaque),
-                               layer::kOpaqueValue));
     LAYERFS_TRY(sys::chown_fd(fd.get(), st.st_uid, st.st_gid));
+    LAYERFS_TRY(copy_marks_and_xattrs(to_.inode.get(), fd.get()));
     LAYERFS_TRY(sys::chmod_fd(fd.get(), st.st_mode & 07777));
+    LAYERFS_TRY(sys::set_times(fd.get(), st.st_atim, st.st_mtim));
+    LAYERFS_TRY_ASSIGN(struct stat parent, sys::stat_fd(to_.dirfd->get()));
     LAYERFS_TRY(sys::rename_at(aside.dirfd(), aside.c_str(), to_.dirfd->get(), to_.name.c_str(),
                                RENAME_EXCHANGE));
+    (void)sys::set_times(to_.dirfd->get(), parent.st_atim, parent.st_mtim);
     to_.node->dir->entries.clear();
+    to_.inode = std::move(fd);
     tree_.dir_fds_.erase(to_.node->id);
     return {};
+  }
+
+  // All but what would lead to the lower directories, which the opaque one hides. If the rename
+  // does not come about it is the same directory to whoever looks.
+  Result<void> copy_marks_and_xattrs(int from, int to) {
+    const layer::XattrNames& names = tree_.stack().names();
+    const std::string target = sys::fd_path(to);
+    LAYERFS_TRY_ASSIGN(const std::string list, sys::list_xattr(sys::fd_path(from)));
+    for (const std::string& name : sys::split_xattrs(list)) {
+      if (name == names.mark(layer::mark::kRedirect)) continue;
+      LAYERFS_TRY_ASSIGN(const std::string value, sys::get_xattr(sys::fd_path(from), name));
+      LAYERFS_TRY(sys::set_xattr(target, name, value));
+    }
+    return sys::set_xattr(target, names.mark(layer::mark::kOpaque), layer::kOpaqueValue);
   }
 
   void finish_replace() {

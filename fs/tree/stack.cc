@@ -143,6 +143,21 @@ std::optional<ino_t> Stack::origin_ino(const std::string& value) const {
   return map_ino(fs->device, *ino);
 }
 
+Result<struct stat> Stack::origin_stat(const std::string& value) const {
+  const auto origin = layer::parse_origin(value);
+  if (!origin) return fail(ESTALE);
+  for (const auto& layer : layers_) {
+    const FileSystem* fs = file_system(layer->device());
+    if (fs == nullptr || fs->uuid != origin->uuid) continue;
+    LAYERFS_TRY_ASSIGN(const sys::UniqueFd root,
+                       sys::open_beneath(layer->root(), "", O_RDONLY | O_DIRECTORY));
+    LAYERFS_TRY_ASSIGN(const sys::UniqueFd file,
+                       layer::open_origin(root.get(), fs->uuid, *origin, O_PATH));
+    return sys::stat_fd(file.get());
+  }
+  return fail(ESTALE);
+}
+
 std::string Stack::make_origin(dev_t device, int dirfd, const char* name) const {
   const FileSystem* fs = file_system(device);
   if (fs == nullptr) return {};

@@ -1,6 +1,7 @@
 // The layers that a union is made of.
 #pragma once
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include <memory>
@@ -60,6 +61,10 @@ class Stack {
 
   // st_ino of what an upper inode was copied from, if the value of its overlay.origin tells.
   std::optional<ino_t> origin_ino(const std::string& origin) const;
+
+  // Attributes of the file that such a value names, wherever on its file system it is. Needs
+  // CAP_DAC_READ_SEARCH (EPERM); ESTALE if it is gone or of no layer's file system.
+  Result<struct stat> origin_stat(const std::string& origin) const;
 
   // The value of overlay.origin for `name` in `dirfd` (or `dirfd` itself, `name` being empty) on
   // a layer's `device`; empty if the file system has no handles.

@@ -243,9 +243,22 @@ class Tree {
   // `st` of the layer's inode as the union shows it.
   Result<struct stat> present(Node& node, struct stat st);
 
-  // By how much st_nlink on the union is off from the upper inode's, of a node with kIndexed.
-  Result<int> nlink_difference(const std::string& path) const;
-  Result<void> add_nlink_difference(const std::string& path, int change);
+  // index.cc
+  // How many names the union has for the indexed upper inode at `path`, whose attributes are `st`.
+  // `lower` is a name of the lower inode, as far as it is known.
+  Result<int> union_nlink(const std::string& path, const struct stat& st, const LowerFile& lower);
+  // Writes down that the union has `count` names for `inode`.
+  void settle_nlink(int inode, int count) noexcept;
+  // To be called before an indexed inode gets or loses a name that is not one of the lower's: the
+  // count is then told by that of the upper inode, which changes at once.
+  Result<void> settle_before_change(int inode, const LowerFile& lower);
+  // Gives an indexed inode, copied from `lower`, in the upper the name that it has in the lower.
+  Result<void> link_indexed(int inode, const LowerFile& lower, int dirfd, const Name& name);
+  // Takes an inode without names, which something still refers to, out of the index.
+  void drop_from_index(int inode) noexcept;
+  // At a mount: finishes what a crash has interrupted.
+  Outcome<void> recover_index();
+  Result<void> recover_index_entry(const std::string& name);
 
   // remove.cc
   // A descriptor for `node` (may be null), about to lose the name `name` in `dirfd`; empty if it
@@ -256,7 +269,9 @@ class Tree {
   // `to_copy_up` is a node that has to be copied up before, its lookup counted; or null.
   Result<void> prepare_unlink(const ShapeToken& shape, Node& dir, std::string_view name,
                               Node*& to_copy_up);
-  Result<void> count_lower_name_out(Node& dir, const Entry& entry);
+  // Brings the name to the upper if the inode is there already by way of another lower name: what
+  // then takes it away counts for that inode.
+  Result<void> bring_indexed_name(Node& dir, Entry& entry, int dirfd);
   Result<void> remove_entry(Node& dir, Entry& entry, int dirfd);
   static void turn_into_whiteout(Directory& dir, Entry& entry);
   Result<void> remove_dir_entry(Node& dir, Entry& entry, int dirfd, Node& child);

@@ -102,6 +102,8 @@ WorkDir::~WorkDir() {
   if (!whiteout_.empty()) discard(whiteout_);
 }
 
+Result<std::vector<std::string>> WorkDir::index_entries() const { return names_in(index_.get()); }
+
 std::string WorkDir::new_name() {
   return "#" + std::to_string(next_.fetch_add(1, std::memory_order_relaxed));
 }

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "fs/sys/failure.h"
 #include "fs/sys/result.h"
@@ -30,6 +31,9 @@ class WorkDir {
   // Whether index/ may hold anything.
   bool index_in_use() const { return index_in_use_.load(std::memory_order_relaxed); }
   void set_index_in_use() { index_in_use_.store(true, std::memory_order_relaxed); }
+
+  // The names in index/.
+  Result<std::vector<std::string>> index_entries() const;
 
   // A name that nothing in work/ has.
   std::string new_name();
