@@ -94,7 +94,12 @@ void Tree::drop_if_idle(const ShapeToken& shape, NodeId id) noexcept {
       if (node->pins.fetch_sub(1) != 1) return;
       continue;
     }
-    if (taken->is_dir()) dir_fds_.erase(id);
+    if (taken->is_dir()) {
+      dir_fds_.erase(id);
+      // Nobody asks again by the key of a lower directory that only this one showed.
+      for (const LowerDirPtr& lower : taken->dir->lowers)
+        if (lower.use_count() == 1) dir_fds_.erase(lower->key);
+    }
     if (taken->successor != nullptr) unpin(shape, *taken->successor);
     for (const HardLinks::Alias& alias : aliases) unpin(shape, *alias.dir);
     if (parent == nullptr) return;
