@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <ostream>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -71,18 +70,18 @@ void print_text(const CheckResult& result, Io& io) {
 }  // namespace
 
 int run_check(const Args& args, Io& io) {
-  CLI::App app("Verify the store: every blob, reference, layer and snapshot.", "layerfs check");
+  CommandLine line("Verify the store: every blob, reference, layer and snapshot.", "layerfs check");
   CommonOptions common;
   bool repair = false;
-  app.add_flag("--repair", repair,
-               "Make indexes that are of no use again, and remove what killed processes left; "
-               "nothing else is changed");
-  add_root_option(app, common);
-  add_json_option(app, common);
-  app.footer(
+  line.add_flag("--repair", repair,
+                "Make indexes that are of no use again, and remove what killed processes left; "
+                "nothing else is changed");
+  add_root_option(line, common);
+  add_json_option(line, common);
+  line.footer(
       "Reads every blob, so it takes as long as reading the store. It may run while images are\n"
       "imported and mounted. Exit status: 0 if all is well, or has been repaired; else 1.");
-  if (const std::optional<int> status = parse(app, args, io)) return *status;
+  if (const std::optional<int> status = line.parse(args, io)) return *status;
   const Outcome<store::Store> store = store::Store::open(common.root);
   if (!store) return report(io, store.error());
   const Outcome<CheckResult> result = store::check_store(*store, repair);

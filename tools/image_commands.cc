@@ -1,7 +1,6 @@
 // images, inspect and rmi.
 #include <ostream>
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "layerstore/collect.h"
@@ -121,11 +120,11 @@ Outcome<void> remove_image(const store::Store& store, const std::string& referen
 }  // namespace
 
 int run_images(const Args& args, Io& io) {
-  CLI::App app("List the images in the store.", "layerfs images");
+  CommandLine line("List the images in the store.", "layerfs images");
   CommonOptions common;
-  add_root_option(app, common);
-  add_json_option(app, common);
-  if (const std::optional<int> status = parse(app, args, io)) return *status;
+  add_root_option(line, common);
+  add_json_option(line, common);
+  if (const std::optional<int> status = line.parse(args, io)) return *status;
   const Outcome<store::Store> store = store::Store::open(common.root);
   if (!store) return report(io, store.error());
   std::vector<std::string> problems;
@@ -150,14 +149,14 @@ int run_images(const Args& args, Io& io) {
 }
 
 int run_inspect(const Args& args, Io& io) {
-  CLI::App app("Show an image's configuration and where its layers are.", "layerfs inspect");
+  CommandLine line("Show an image's configuration and where its layers are.", "layerfs inspect");
   CommonOptions common;
   std::string reference;
-  app.add_option("IMAGE", reference, "Its name, the end of its name, or the start of its digest")
-      ->required();
-  add_root_option(app, common);
-  add_json_option(app, common);
-  if (const std::optional<int> status = parse(app, args, io)) return *status;
+  line.add_option("IMAGE", reference, "Its name, the end of its name, or the start of its digest")
+      .required();
+  add_root_option(line, common);
+  add_json_option(line, common);
+  if (const std::optional<int> status = line.parse(args, io)) return *status;
   const Outcome<store::Store> store = store::Store::open(common.root);
   if (!store) return report(io, store.error());
   const Outcome<Image> image = store->find(reference);
@@ -174,16 +173,16 @@ int run_inspect(const Args& args, Io& io) {
 }
 
 int run_rmi(const Args& args, Io& io) {
-  CLI::App app("Remove images, and the layers that only they needed.", "layerfs rmi");
+  CommandLine line("Remove images, and the layers that only they needed.", "layerfs rmi");
   CommonOptions common;
   std::vector<std::string> references;
-  app.add_option("IMAGE", references, "Their names, or the starts of their digests")->required();
-  add_root_option(app, common);
-  app.footer(
+  line.add_option("IMAGE", references, "Their names, or the starts of their digests").required();
+  add_root_option(line, common);
+  line.footer(
       "A name removes that name; a digest removes the image with all its names. Layers that "
       "another\n"
       "image, a snapshot or a mount needs stay.");
-  if (const std::optional<int> status = parse(app, args, io)) return *status;
+  if (const std::optional<int> status = line.parse(args, io)) return *status;
   const Outcome<store::Store> store = store::Store::open(common.root);
   if (!store) return report(io, store.error());
   int status = kDone;

@@ -1,6 +1,5 @@
 #include <ostream>
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "layerstore/import.h"
@@ -61,22 +60,23 @@ Outcome<store::ImportResult> import(const CommonOptions& common,
 }  // namespace
 
 int run_import(const Args& args, Io& io) {
-  CLI::App app("Take images into the store: verify, and unpack each layer once.", "layerfs import");
+  CommandLine line("Take images into the store: verify, and unpack each layer once.",
+                   "layerfs import");
   CommonOptions common;
   store::ImportOptions options;
-  app.add_option("SOURCE", options.source,
-                 "An OCI image layout (a directory), an OCI archive or a `docker save` archive; "
-                 "- is standard input")
-      ->required();
-  app.add_option("--name", options.name, "The image's name in the store, such as debian:12")
-      ->type_name("REF");
-  app.add_option("--select", options.select, "One of several images in SOURCE, by its name there")
-      ->type_name("REF");
-  app.add_option("--threads", options.threads, "Layers unpacked at a time (default: processors)");
-  add_root_option(app, common);
-  add_json_option(app, common);
-  app.footer(kFooter);
-  if (const std::optional<int> status = parse(app, args, io)) return *status;
+  line.add_option("SOURCE", options.source,
+                  "An OCI image layout (a directory), an OCI archive or a `docker save` archive; "
+                  "- is standard input")
+      .required();
+  line.add_option("--name", options.name, "The image's name in the store, such as debian:12")
+      .type_name("REF");
+  line.add_option("--select", options.select, "One of several images in SOURCE, by its name there")
+      .type_name("REF");
+  line.add_option("--threads", options.threads, "Layers unpacked at a time (default: processors)");
+  add_root_option(line, common);
+  add_json_option(line, common);
+  line.footer(kFooter);
+  if (const std::optional<int> status = line.parse(args, io)) return *status;
   if (!options.name.empty() && !store::is_valid_reference(options.name)) {
     report(io, "'" + options.name + "' is no valid name for an image: letters, digits and -._:@+/");
     return kUsage;

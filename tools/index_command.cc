@@ -3,8 +3,6 @@
 
 #include <filesystem>
 
-#include <CLI/CLI.hpp>
-
 #include "fs/layer/index_writer.h"
 #include "fs/sys/unique_fd.h"
 #include "tools/command_line.h"
@@ -30,18 +28,18 @@ Outcome<void> write_index(const std::string& layer, const std::string& file, boo
 }  // namespace
 
 int run_index(const Args& args, Io& io) {
-  CLI::App app("Describe a directory in one file, so that mounts of it need not read it.",
-               "layerfs index");
+  CommandLine line("Describe a directory in one file, so that mounts of it need not read it.",
+                   "layerfs index");
   std::string layer, file;
   bool user_xattr = false;
-  app.add_option("DIR", layer, "A directory that will not change any more")->required();
-  app.add_option("FILE", file, "The file to write, not within DIR")->required();
-  app.add_flag("--user-xattr", user_xattr,
-               "For mounts with userxattr: whiteouts and the like are marked by user.overlay.*");
-  app.footer(
+  line.add_option("DIR", layer, "A directory that will not change any more").required();
+  line.add_option("FILE", file, "The file to write, not within DIR").required();
+  line.add_flag("--user-xattr", user_xattr,
+                "For mounts with userxattr: whiteouts and the like are marked by user.overlay.*");
+  line.footer(
       "layerfs mount -o lowerdir=DIR,layerindex=FILE ... uses it. Layers of the store have\n"
       "theirs already. An index that is not of DIR as it is now is not used.");
-  if (const std::optional<int> status = parse(app, args, io)) return *status;
+  if (const std::optional<int> status = line.parse(args, io)) return *status;
   const Outcome<void> written = write_index(layer, file, user_xattr);
   return written ? kDone : report(io, written.error());
 }

@@ -3,7 +3,6 @@
 #include <utility>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "fs/fuse/kernel_mount.h"
@@ -102,26 +101,26 @@ HelperCall split_helper_call(const Args& args) {
 }  // namespace
 
 int run_mount(const Args& args, Io& io) {
-  CLI::App app("Mount an image, or plain directories, at a directory", "layerfs mount");
-  app.footer(
+  CommandLine line("Mount an image, or plain directories, at a directory", "layerfs mount");
+  line.footer(
       "layerfs mount IMAGE DIR\n"
       "layerfs mount --snapshot NAME DIR\n"
       "layerfs mount -o lowerdir=A:B[,upperdir=U,workdir=W] DIR");
   CommonOptions common;
-  add_root_option(app, common);
+  add_root_option(line, common);
   std::vector<std::string> words, options;
   bool read_only = false;
   MountOrder mount;
-  app.add_option("WHAT", words, "What to mount, and where")->required()->expected(1, 2);
-  app.add_option("-o,--options", options, "Mount options, divided by commas")
-      ->type_name("OPTIONS")
-      ->allow_extra_args(false);
-  app.add_flag("--read-only,-r", read_only, "Mount without a writable layer");
-  app.add_option("--snapshot", mount.request.snapshot,
-                 "Keep what is written under this name, or go on with what it holds")
-      ->type_name("NAME");
-  app.add_flag("--foreground,-f", mount.foreground, "Stay until unmounted");
-  if (const auto status = parse(app, args, io)) return *status;
+  line.add_option("WHAT", words, "What to mount, and where").required().expected(1, 2);
+  line.add_option("-o,--options", options, "Mount options, divided by commas")
+      .type_name("OPTIONS")
+      .one_at_a_time();
+  line.add_flag("--read-only,-r", read_only, "Mount without a writable layer");
+  line.add_option("--snapshot", mount.request.snapshot,
+                  "Keep what is written under this name, or go on with what it holds")
+      .type_name("NAME");
+  line.add_flag("--foreground,-f", mount.foreground, "Stay until unmounted");
+  if (const auto status = line.parse(args, io)) return *status;
 
   if (const auto parsed = parse_all(options, mount.request); !parsed) {
     return report(io, parsed.error());
@@ -156,9 +155,9 @@ int run_mount_helper(const Args& args, Io& io) {
   }
   if (mount.request.remount) return finish_remount(mount.request, call.words.back(), io);
   CommonOptions common;
-  CLI::App app;
-  add_root_option(app, common);
-  if (const auto status = parse(app, {}, io)) return *status;
+  CommandLine line("", "layerfs");
+  add_root_option(line, common);
+  if (const auto status = line.parse({}, io)) return *status;
   mount.root = mount.request.root.empty() ? common.root : mount.request.root;
   if (const auto placed = place_arguments(std::move(call.words), mount); !placed) {
     return report(io, placed.error());

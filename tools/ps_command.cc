@@ -5,7 +5,6 @@
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -77,10 +76,10 @@ void print_table(std::ostream& out, const std::vector<Row>& rows) {
 }  // namespace
 
 int run_ps(const Args& args, Io& io) {
-  CLI::App app("List the mounts of layerfs", "layerfs ps");
+  CommandLine line("List the mounts of layerfs", "layerfs ps");
   CommonOptions common;
-  add_json_option(app, common);
-  if (const auto status = parse(app, args, io)) return *status;
+  add_json_option(line, common);
+  if (const auto status = line.parse(args, io)) return *status;
   const auto mounts = live_mounts();
   if (!mounts) return report(io, mounts.error());
   if (common.json) {

@@ -1,7 +1,6 @@
 // snapshots and gc.
 #include <ostream>
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "layerstore/collect.h"
@@ -41,14 +40,14 @@ int list_snapshots(const store::Store& store, bool json, Io& io) {
 }  // namespace
 
 int run_snapshots(const Args& args, Io& io) {
-  CLI::App app("List the writable directories of mounts, or remove some.", "layerfs snapshots");
+  CommandLine line("List the writable directories of mounts, or remove some.", "layerfs snapshots");
   CommonOptions common;
   std::vector<std::string> removed;
-  app.add_option("--rm", removed, "Remove these, with everything written in them")
-      ->type_name("NAME");
-  add_root_option(app, common);
-  add_json_option(app, common);
-  if (const std::optional<int> status = parse(app, args, io)) return *status;
+  line.add_option("--rm", removed, "Remove these, with everything written in them")
+      .type_name("NAME");
+  add_root_option(line, common);
+  add_json_option(line, common);
+  if (const std::optional<int> status = line.parse(args, io)) return *status;
   const Outcome<store::Store> store = store::Store::open(common.root);
   if (!store) return report(io, store.error());
   if (removed.empty()) return list_snapshots(*store, common.json, io);
@@ -61,11 +60,11 @@ int run_snapshots(const Args& args, Io& io) {
 }
 
 int run_gc(const Args& args, Io& io) {
-  CLI::App app("Remove layers and blobs that nothing needs.", "layerfs gc");
+  CommandLine line("Remove layers and blobs that nothing needs.", "layerfs gc");
   CommonOptions common;
-  add_root_option(app, common);
-  app.footer("`layerfs rmi` does this by itself; it is needed after an import that was killed.");
-  if (const std::optional<int> status = parse(app, args, io)) return *status;
+  add_root_option(line, common);
+  line.footer("`layerfs rmi` does this by itself; it is needed after an import that was killed.");
+  if (const std::optional<int> status = line.parse(args, io)) return *status;
   const Outcome<store::Store> store = store::Store::open(common.root);
   if (!store) return report(io, store.error());
   const Outcome<store::Collected> collected = store::collect_garbage(*store, /*wait=*/true);

@@ -2,8 +2,6 @@
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
-
 #include "tools/command_line.h"
 #include "tools/mount_commands.h"
 #include "tools/runtime_state.h"
@@ -12,14 +10,15 @@
 namespace layerfs::tools {
 
 int run_umount(const Args& args, Io& io) {
-  CLI::App app("Unmount, and wait until all is written and the daemon has ended", "layerfs umount");
+  CommandLine line("Unmount, and wait until all is written and the daemon has ended",
+                   "layerfs umount");
   std::vector<std::string> directories;
   bool all = false;
   bool lazy = false;
-  app.add_option("DIR", directories, "Mount points");
-  app.add_flag("--all,-a", all, "Every mount of layerfs");
-  app.add_flag("--lazy,-l", lazy, "Take it out of sight now, end when the last user is gone");
-  if (const auto status = parse(app, args, io)) return *status;
+  line.add_option("DIR", directories, "Mount points");
+  line.add_flag("--all,-a", all, "Every mount of layerfs");
+  line.add_flag("--lazy,-l", lazy, "Take it out of sight now, end when the last user is gone");
+  if (const auto status = line.parse(args, io)) return *status;
   if (directories.empty() != all) {
     report(io, "say which mount points to unmount, or --all");
     return kUsage;

@@ -2,7 +2,6 @@
 #include <filesystem>
 #include <ostream>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "layerstore/store.h"
@@ -81,26 +80,26 @@ void explain(const BundleOrder& order, const std::string& snapshot, Io& io) {
 int run_bundle(const Args& given, Io& io) {
   Args args = given;
   const std::vector<std::string> command = split_off_command(args);
-  CLI::App app("Make a directory that runc or crun starts a container from", "layerfs bundle");
+  CommandLine line("Make a directory that runc or crun starts a container from", "layerfs bundle");
   CommonOptions common;
   BundleOrder order;
   ContainerWords words;
-  app.add_option("IMAGE", order.image, "The image, as `layerfs images` lists it")->required();
-  app.add_option("DIR", order.directory, "The bundle: a new or empty directory")->required();
-  add_container_options(app, words);
-  app.add_option("--snapshot", order.snapshot,
-                 "Write to the snapshot of this name, a new one or one that is there")
-      ->type_name("NAME");
-  app.add_flag("--terminal,-t", order.terminal, "The container has a terminal");
-  app.add_flag("--no-mount", order.no_mount, "Leave DIR/rootfs empty, and say how to mount it");
-  add_root_option(app, common);
-  app.footer(
+  line.add_option("IMAGE", order.image, "The image, as `layerfs images` lists it").required();
+  line.add_option("DIR", order.directory, "The bundle: a new or empty directory").required();
+  add_container_options(line, words);
+  line.add_option("--snapshot", order.snapshot,
+                  "Write to the snapshot of this name, a new one or one that is there")
+      .type_name("NAME");
+  line.add_flag("--terminal,-t", order.terminal, "The container has a terminal");
+  line.add_flag("--no-mount", order.no_mount, "Leave DIR/rootfs empty, and say how to mount it");
+  add_root_option(line, common);
+  line.footer(
       "layerfs bundle [OPTIONS] IMAGE DIR [-- COMMAND [ARGUMENT]...]\n\n"
       "Writes DIR/config.json from the image's configuration and mounts the image at DIR/rootfs,\n"
       "over a snapshot of its own. Prints the commands that start the container and clean up.\n"
       "config.json is plain text, to be changed as one likes: runtime-spec explains it.\n"
       "`layerfs run` does all that, and cleans up, in one step.");
-  if (const std::optional<int> status = parse(app, args, io)) return *status;
+  if (const std::optional<int> status = line.parse(args, io)) return *status;
   order.root = common.root;
   order.directory = std::filesystem::absolute(order.directory).lexically_normal().string();
   if (order.directory.ends_with('/')) order.directory.pop_back();

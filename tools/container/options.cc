@@ -3,9 +3,6 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
-#include <set>
-
-#include <CLI/CLI.hpp>
 
 #include "layerstore/quote.h"
 
@@ -62,33 +59,29 @@ Outcome<std::vector<std::string>> variables(const std::vector<std::string>& word
 
 }  // namespace
 
-void add_container_options(CLI::App& app, ContainerWords& words) {
-  const auto one_each = [](CLI::Option* option) { option->allow_extra_args(false); };
-  one_each(app.add_option("-e,--env", words.env, "Set a variable; NAME alone passes on yours")
-               ->type_name("NAME[=VALUE]"));
-  one_each(app.add_option("-v,--volume", words.volumes,
-                          "Show a file or directory of this machine in the container")
-               ->type_name("SRC:DST[:ro]"));
-  app.add_option("-w,--workdir", words.workdir, "Where the command starts")->type_name("DIR");
-  app.add_option("-u,--user", words.user,
-                 "Who runs it: names are those of the image's /etc/passwd and /etc/group")
-      ->type_name("USER[:GROUP]");
-  app.add_option_function<std::string>(
-         "--entrypoint",
-         [&words](const std::string& value) {
-           words.entrypoint = value;
-           words.has_entrypoint = true;
-         },
-         "Run this instead of the image's entry point; \"\" for none")
-      ->type_name("PROGRAM");
-  app.add_option("--hostname", words.hostname, "The container's host name")->type_name("NAME");
-  app.add_option("--network", words.network,
-                 "host: this machine's network; none: nothing but loopback")
-      ->check(CLI::IsMember(std::set<std::string>{"host", "none"}))
-      ->capture_default_str()
-      ->type_name("");
-  app.add_flag("--read-only", words.read_only,
-               "The container cannot write, but to its volumes and /dev/shm");
+void add_container_options(CommandLine& line, ContainerWords& words) {
+  line.add_option("-e,--env", words.env, "Set a variable; NAME alone passes on yours")
+      .type_name("NAME[=VALUE]")
+      .one_at_a_time();
+  line.add_option("-v,--volume", words.volumes,
+                  "Show a file or directory of this machine in the container")
+      .type_name("SRC:DST[:ro]")
+      .one_at_a_time();
+  line.add_option("-w,--workdir", words.workdir, "Where the command starts").type_name("DIR");
+  line.add_option("-u,--user", words.user,
+                  "Who runs it: names are those of the image's /etc/passwd and /etc/group")
+      .type_name("USER[:GROUP]");
+  line.add_option("--entrypoint", words.entrypoint,
+                  "Run this instead of the image's entry point; \"\" for none")
+      .type_name("PROGRAM");
+  line.add_option("--hostname", words.hostname, "The container's host name").type_name("NAME");
+  line.add_option("--network", words.network,
+                  "host: this machine's network; none: nothing but loopback")
+      .one_of({"host", "none"})
+      .shows_default()
+      .type_name("");
+  line.add_flag("--read-only", words.read_only,
+                "The container cannot write, but to its volumes and /dev/shm");
 }
 
 Outcome<ContainerOptions> container_options(const ContainerWords& words,
@@ -96,7 +89,7 @@ Outcome<ContainerOptions> container_options(const ContainerWords& words,
                                             const std::string& hostname) {
   ContainerOptions options;
   options.command = std::move(command);
-  if (words.has_entrypoint) options.entrypoint = words.entrypoint;
+  options.entrypoint = words.entrypoint;
   LAYERFS_TRY_ASSIGN(options.env, variables(words.env));
   for (const std::string& text : words.volumes) {
     LAYERFS_TRY_ASSIGN(Volume volume, parse_volume(text));

@@ -1,6 +1,7 @@
 // The command line of `layerfs run` and `layerfs bundle`.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,13 +19,12 @@ struct ContainerWords {
   std::string user;
   std::string hostname;
   std::string network = "host";
-  std::string entrypoint;
-  bool has_entrypoint = false;
+  std::optional<std::string> entrypoint;
   bool read_only = false;
 };
 
-// Adds what both commands have. `words` must outlive `app`.
-void add_container_options(CLI::App& app, ContainerWords& words);
+// Adds what both commands have. `words` must outlive `line`.
+void add_container_options(CommandLine& line, ContainerWords& words);
 
 // What the words mean; `hostname` is that of a container for which no other is asked. Refuses a
 // variable without a name, and volumes that are not SRC:DST[:ro|:rw], whose source is not there, or

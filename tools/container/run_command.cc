@@ -9,7 +9,6 @@
 #include <random>
 #include <sstream>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "layerstore/quote.h"
@@ -149,22 +148,22 @@ int carry_out_run(const RunOrder& order, Io& io) {
 int run_run(const Args& given, Io& io) {
   Args args = given;
   const std::vector<std::string> command = split_off_command(args);
-  CLI::App app("Run a container of an image", "layerfs run");
+  CommandLine line("Run a container of an image", "layerfs run");
   CommonOptions common;
   RunOrder order;
   ContainerWords words;
-  app.add_option("IMAGE", order.image, "The image, as `layerfs images` lists it")->required();
-  add_container_options(app, words);
-  app.add_option("--name", order.name, "The container's name, for `runc exec NAME` and the like")
-      ->type_name("NAME");
-  app.add_flag("--keep", order.keep, "Keep what the container wrote, and say where");
-  app.add_option("--snapshot", order.snapshot,
-                 "Keep it under this name, or go on with what is there")
-      ->type_name("NAME");
-  app.add_option("--runtime", order.runtime, "The program that makes the container: runc or crun")
-      ->type_name("PROGRAM");
-  add_root_option(app, common);
-  app.footer(
+  line.add_option("IMAGE", order.image, "The image, as `layerfs images` lists it").required();
+  add_container_options(line, words);
+  line.add_option("--name", order.name, "The container's name, for `runc exec NAME` and the like")
+      .type_name("NAME");
+  line.add_flag("--keep", order.keep, "Keep what the container wrote, and say where");
+  line.add_option("--snapshot", order.snapshot,
+                  "Keep it under this name, or go on with what is there")
+      .type_name("NAME");
+  line.add_option("--runtime", order.runtime, "The program that makes the container: runc or crun")
+      .type_name("PROGRAM");
+  add_root_option(line, common);
+  line.footer(
       "layerfs run [OPTIONS] IMAGE [-- COMMAND [ARGUMENT]...]\n\n"
       "Without a COMMAND the image's own is run. The container gets a writable directory of its\n"
       "own over the image's layers, which goes with it. It has a terminal if standard input and\n"
@@ -174,7 +173,7 @@ int run_run(const Args& given, Io& io) {
       "Exit status: the command's; 128 and the signal's number if a signal ended it; 127 if there\n"
       "is no such command in the image, 126 if it is no program, 125 if no container came about,\n"
       "each with a sentence that says why.");
-  if (const std::optional<int> status = parse(app, args, io))
+  if (const std::optional<int> status = line.parse(args, io))
     return *status == kUsage ? kNotStarted : *status;
   if (order.name.empty()) order.name = fresh_name();
   order.root = common.root;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <ostream>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -49,16 +48,16 @@ void print_text(const std::vector<Finding>& findings, bool works, Io& io) {
 }  // namespace
 
 int run_doctor(const Args& args, Io& io) {
-  CLI::App app("Check whether layerfs works on this machine, and how it could work better",
-               "layerfs doctor");
+  CommandLine line("Check whether layerfs works on this machine, and how it could work better",
+                   "layerfs doctor");
   CommonOptions common;
-  add_root_option(app, common);
-  add_json_option(app, common);
-  app.footer(
+  add_root_option(line, common);
+  add_json_option(line, common);
+  line.footer(
       "A sentence about each thing that layerfs needs or can use: \"good\", \"advice\" (it works\n"
       "without, but slower, or not for everybody) or \"missing\". One mount is made, and ended.\n"
       "Exit status: 0 if nothing that is needed is missing, else 1.");
-  if (const std::optional<int> status = parse(app, args, io)) return *status;
+  if (const std::optional<int> status = line.parse(args, io)) return *status;
   const std::vector<Finding> findings = judge(look_at_machine(common.root));
   const bool works = std::ranges::none_of(
       findings, [](const Finding& finding) { return finding.verdict == Verdict::kMissing; });
