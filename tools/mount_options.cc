@@ -258,6 +258,7 @@ Outcome<void> apply_mount_option(const Option& option, MountRequest& request, bo
   fuse::MountOptions& mount = request.mount;
   if (option.key == "transport") return set_transport(option, mount.transport);
   if (option.key == "threads") return set_threads(option, mount.threads);
+  if (option.key == "spin") return set_switch(option, mount.spin);
   if (option.key == "snapshot") return set_directory(option, request.snapshot);
   if (option.key == "root") return set_directory(option, request.root);
   if (option.key == "fsname") return set_directory(option, mount.source);

@@ -10,6 +10,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "fs/fuse/burst.h"
 #include "fs/fuse/init.h"
 #include "fs/fuse/libfuse.h"
 #include "fs/fuse/reply.h"
@@ -33,6 +34,7 @@ struct Context {
   bool volatile_upper = false;   // FSYNC ends for good
   // For requests that sleep, where other threads may answer and few read; else null.
   SlowWork* slow_work = nullptr;
+  Burst* burst = nullptr;  // null: nothing is to be kept awake
   RequestCounts counts;
 };
 
@@ -61,6 +63,7 @@ inline Context& receive(fuse_req_t request, RequestKind kind) noexcept {
   pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, nullptr);
   auto& context = *static_cast<Context*>(fuse_req_userdata(request));
   context.counts.add(kind);
+  if (context.burst != nullptr) context.burst->note();
   return context;
 }
 

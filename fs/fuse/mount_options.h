@@ -25,6 +25,9 @@ struct MountOptions {
   std::vector<std::string> kernel_options;  // nosuid, nodev, noexec, noatime, ..., context=...
   Transport transport = Transport::kAuto;
   unsigned threads = 0;  // 0: as many as help
+  // Wait awake where that pays: threads for a moment for the next request, and processors while
+  // requests follow each other closely (fs/fuse/burst.h).
+  bool spin = true;
   bool debug = false;    // each request to the log
 };
 

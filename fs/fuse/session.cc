@@ -17,6 +17,8 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "fs/fuse/awake.h"
+#include "fs/fuse/burst.h"
 #include "fs/fuse/choice.h"
 #include "fs/fuse/dispatch.h"
 #include "fs/fuse/init.h"
@@ -119,6 +121,7 @@ class MountedSession final : public Session {
   std::unique_ptr<KernelBacking> backing_;
   op::FileSystemPtr fs_;
   std::unique_ptr<SlowWork> slow_work_;
+  std::unique_ptr<Burst> burst_;
   std::unique_ptr<Workers> workers_;
 };
 
@@ -155,6 +158,10 @@ Outcome<void> MountedSession::begin() {
   }
   // fuse_session_destroy() closes it.
   [[maybe_unused]] const int given_away = device.release();
+  if (options_.spin) {
+    burst_ = std::make_unique<Burst>(awake_processors());
+    context_.burst = burst_.get();
+  }
   LAYERFS_TRY(exchange_init());
   prepare_threads();
   device_ = device_of(options_.mountpoint);
@@ -219,7 +226,7 @@ void MountedSession::prepare_threads() {
     slow_work_ = std::make_unique<SlowWork>(kMostSlowThreads);
     context_.slow_work = slow_work_.get();
   }
-  workers_ = std::make_unique<Workers>(session_.get(), !io_uring);
+  workers_ = std::make_unique<Workers>(session_.get(), options_.spin && !io_uring);
 }
 
 Outcome<void> MountedSession::serve() {

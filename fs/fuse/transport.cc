@@ -60,7 +60,8 @@ bool any_thread_answers() { return LAYERFS_LIBFUSE_ANY_THREAD_ANSWERS != 0; }
 unsigned thread_count(const MountOptions& options, bool io_uring) {
   if (io_uring) return 1;
   if (options.threads != 0) return options.threads;
-  return std::clamp(std::thread::hardware_concurrency(), 2U, kFewThreads);
+  // One for two processors: while it answers, its callers have the other.
+  return std::clamp(std::thread::hardware_concurrency() / 2, 1U, kFewThreads);
 }
 
 Workers::Workers(fuse_session* session, bool spin)

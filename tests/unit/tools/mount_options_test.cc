@@ -85,6 +85,8 @@ TEST(MountOptions, PassthroughTransportAndThreads) {
   EXPECT_EQ(mount.transport, fuse::Transport::kDevFuse);
   EXPECT_EQ(mount.threads, 7U);
   EXPECT_TRUE(mount.debug);
+  EXPECT_TRUE(mount.spin);
+  EXPECT_FALSE(parsed("spin=off").mount.spin);
   EXPECT_EQ(parsed("passthrough=none").mount.stack.passthrough, op::PassthroughPolicy::kNone);
   EXPECT_EQ(parsed("passthrough=all").mount.stack.passthrough, op::PassthroughPolicy::kAll);
   EXPECT_EQ(parsed("passthrough=auto").mount.stack.passthrough, op::PassthroughPolicy::kAuto);
@@ -152,7 +154,7 @@ TEST(MountOptions, BrokenIdMappingsAreRefusedByName) {
 
 TEST(MountOptions, BadValuesAreRefusedByName) {
   for (const std::string text : {"metacopy=maybe", "index", "redirect_dir=1", "transport=tcp",
-                                 "passthrough=", "threads=x", "threads=65", "threads=-1",
+                                 "passthrough=", "threads=x", "threads=65", "threads=-1", "spin=x",
                                  "upperdir=", "workdir", "lowerdir=", "lowerdir+=", "snapshot="}) {
     EXPECT_THAT(refused(text), HasSubstr("'" + text + "'"));
   }
