@@ -230,37 +230,36 @@ Answer<std::int64_t> Catalog::insert(const Row& row, const Labels& labels) const
   return id;
 }
 
-Answer<Row> Catalog::create(const std::string& key, const std::string& parent, Kind kind,
-                            const std::optional<std::string>& dir, const Labels& labels) const {
+Answer<Row> Catalog::add(Row row, const std::string& parent, const Labels& labels) const {
   const std::lock_guard lock(*mutex_);
   LAYERFS_TRY_ASSIGN(Transaction transaction, Transaction::begin(connection_));
   LAYERFS_TRY_ASSIGN(const std::optional<Row> over, find_parent_locked(parent));
-  Row row;
-  row.key = key;
   if (over) row.parent = over->id;
-  row.kind = kind;
-  row.dir = dir;
   row.created = row.updated = now();
   LAYERFS_TRY_ASSIGN(row.id, insert(row, labels));
   LAYERFS_TRY(transaction.commit());
   return row;
 }
 
+Answer<Row> Catalog::create(const std::string& key, const std::string& parent, Kind kind,
+                            const std::optional<std::string>& dir, const Labels& labels) const {
+  Row row;
+  row.key = key;
+  row.kind = kind;
+  row.dir = dir;
+  return add(std::move(row), parent, labels);
+}
+
 Answer<void> Catalog::adopt(const std::string& name, const std::string& parent,
                             const CommittedLayer& committed, const Labels& labels) const {
-  const std::lock_guard lock(*mutex_);
-  LAYERFS_TRY_ASSIGN(Transaction transaction, Transaction::begin(connection_));
-  LAYERFS_TRY_ASSIGN(const std::optional<Row> over, find_parent_locked(parent));
   Row row;
   row.key = name;
-  if (over) row.parent = over->id;
   row.kind = Kind::kCommitted;
   row.layer = committed.layer;
   row.chain = committed.chain;
   row.usage = committed.usage;
-  row.created = row.updated = now();
-  LAYERFS_TRY(insert(row, labels));
-  return transaction.commit();
+  LAYERFS_TRY(add(std::move(row), parent, labels));
+  return {};
 }
 
 Answer<void> Catalog::set_publishing(std::int64_t id,

@@ -88,6 +88,8 @@ class Catalog {
   Answer<Labels> labels_locked(std::int64_t id) const;
   Answer<std::vector<Row>> select(const std::string& condition, std::int64_t value) const;
   Answer<void> put_labels(std::int64_t id, const Labels& labels) const;
+  // Over the committed snapshot `parent`, if that is not empty; `row` lacks what follows from that.
+  Answer<Row> add(Row row, const std::string& parent, const Labels& labels) const;
   Answer<std::int64_t> insert(const Row& row, const Labels& labels) const;
 
   Connection connection_;

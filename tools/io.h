@@ -15,4 +15,12 @@ struct Io {
 // std::cout and std::cerr, with the properties of standard error's terminal.
 Io standard_io();
 
+// Opens what is closed of the standard descriptors, so that no file that is opened later is taken
+// for one of them. Reading finds the end, writing fails.
+void fill_standard_descriptors();
+
+// At the end of a program whose exit status would be `status`: the exit status, which is not 0 if
+// the results could not be written. Then a sentence says so.
+int finish_output(Io& io, int status);
+
 }  // namespace layerfs::tools

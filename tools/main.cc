@@ -19,8 +19,10 @@ bool is_mount_helper(std::string_view program) {
 int main(int argc, char** argv) {
   // What a careless caller left open would be kept open by the daemon of a mount.
   ::close_range(3, ~0U, 0);
+  layerfs::tools::fill_standard_descriptors();
   layerfs::tools::Io io = layerfs::tools::standard_io();
   const layerfs::tools::Args args(argv + 1, argv + argc);
-  if (is_mount_helper(argv[0])) return layerfs::tools::run_mount_helper(args, io);
-  return layerfs::tools::run_layerfs(args, io);
+  const int status = is_mount_helper(argv[0]) ? layerfs::tools::run_mount_helper(args, io)
+                                              : layerfs::tools::run_layerfs(args, io);
+  return layerfs::tools::finish_output(io, status);
 }

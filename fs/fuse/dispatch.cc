@@ -1,8 +1,26 @@
 #include "fs/fuse/dispatch.h"
 
+#include <new>
+
+#include <spdlog/spdlog.h>
+
 #include "fs/op/lookup.h"
 
 namespace layerfs::fuse {
+
+void answer_exception(Reply& reply, RequestKind kind) noexcept {
+  try {
+    throw;
+  } catch (const std::bad_alloc&) {
+    reply.error(ENOMEM);
+  } catch (const std::exception& problem) {
+    spdlog::error("{}: {}", name_of(kind), problem.what());
+    reply.error(EIO);
+  } catch (...) {
+    spdlog::error("{}: unknown exception", name_of(kind));
+    reply.error(EIO);
+  }
+}
 
 void answer_entry(Context& context, Reply& reply, const Result<op::Entry>& result,
                   bool remember_absence) noexcept {

@@ -4,11 +4,8 @@
 #include <pthread.h>
 
 #include <exception>
-#include <new>
 #include <optional>
 #include <utility>
-
-#include <spdlog/spdlog.h>
 
 #include "fs/fuse/burst.h"
 #include "fs/fuse/init.h"
@@ -38,6 +35,9 @@ struct Context {
   RequestCounts counts;
 };
 
+// Answers ENOMEM or EIO and tells the log. Only while an exception is handled.
+void answer_exception(Reply& reply, RequestKind kind) noexcept;
+
 // Runs `body(context, reply)` for one request. Whatever it throws becomes an errno, and a request
 // that it leaves unanswered is answered EIO.
 template <typename Body>
@@ -46,14 +46,8 @@ void answer(fuse_req_t request, RequestKind kind, const Body& body) noexcept {
   Reply reply(request);
   try {
     body(context, reply);
-  } catch (const std::bad_alloc&) {
-    reply.error(ENOMEM);
-  } catch (const std::exception& problem) {
-    spdlog::error("{}: {}", name_of(kind), problem.what());
-    reply.error(EIO);
   } catch (...) {
-    spdlog::error("{}: unknown exception", name_of(kind));
-    reply.error(EIO);
+    answer_exception(reply, kind);
   }
 }
 
@@ -108,6 +102,20 @@ void answer_entry(Context& context, Reply& reply, const Result<op::Entry>& resul
 
 // Success or the error.
 void answer_done(Reply& reply, const Result<void>& result) noexcept;
+
+// A request that waits for the disk: `sync(context)`, a Result<void>, which is not asked on a
+// volatile mount. `sync` holds no reference to libfuse's arguments.
+template <typename Sync>
+void dispatch_sync(fuse_req_t request, RequestKind kind, const Sync& sync) noexcept {
+  const auto sleeps = [](Context& context) { return !context.volatile_upper; };
+  dispatch_slow(request, kind, sleeps, [=](Context& context, Reply& reply) {
+    if (context.volatile_upper) {
+      reply.error(ENOSYS);  // success to the caller, for ever
+    } else {
+      answer_done(reply, sync(context));
+    }
+  });
+}
 
 // The members of fuse_lowlevel_ops that each file implements.
 void add_lookup_handlers(fuse_lowlevel_ops& handlers);

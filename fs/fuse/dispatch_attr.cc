@@ -4,8 +4,6 @@
 #include "fs/fuse/dispatch.h"
 #include "fs/op/attr.h"
 #include "fs/op/cost.h"
-#include "fs/op/privileges.h"
-#include "fs/op/xattr.h"
 
 namespace layerfs::fuse {
 
@@ -27,23 +25,6 @@ op::AttrChange change_of(const op::Caller& caller, const struct stat& attr, int 
   // The protocol's FATTR_KILL_SUIDGID has the value of libfuse's FUSE_SET_ATTR_KILL_SUID.
   if (to_set & FUSE_SET_ATTR_KILL_SUID) change.kill_suidgid = caller;
   return change;
-}
-
-// A change of nothing announces a write to a file that is setuid, setgid or has capabilities, where
-// the data does not pass through us. Capabilities go in any case; who has CAP_FSETID leaves the
-// rest.
-Result<struct stat> prepare_write(Context& context, const op::Caller& caller, fuse_ino_t node) {
-  if (!op::may_keep_setuid(caller)) {
-    op::AttrChange change;
-    change.kill_suidgid = caller;
-    return op::setattr(*context.fs, node, change);
-  }
-  // Of an append-only file it cannot be removed, though it may be written.
-  const auto capability = op::getxattr(*context.fs, node, "security.capability");
-  const bool has_none = !capability && (capability.error().code() == ENODATA ||
-                                        capability.error().code() == EOPNOTSUPP);
-  if (!has_none) LAYERFS_TRY(op::removexattr(*context.fs, node, "security.capability"));
-  return op::getattr(*context.fs, node);
 }
 
 void answer_attr(Context& context, Reply& reply, fuse_ino_t node,
@@ -68,7 +49,7 @@ void setattr(fuse_req_t request, fuse_ino_t node, struct stat* attr, int to_set,
   };
   dispatch_slow(request, RequestKind::kSetattr, sleeps, [=](Context& context, Reply& reply) {
     answer_attr(context, reply, node,
-                to_set == 0 ? prepare_write(context, caller_of(request), node)
+                to_set == 0 ? op::prepare_write(*context.fs, node, caller_of(request))
                             : op::setattr(*context.fs, node, change));
   });
 }

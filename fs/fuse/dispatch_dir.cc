@@ -106,14 +106,8 @@ void readdirplus(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t co
 }
 
 void fsyncdir(fuse_req_t request, fuse_ino_t node, int data_only, fuse_file_info*) {
-  const auto sleeps = [](Context& context) { return !context.volatile_upper; };
-  dispatch_slow(request, RequestKind::kFsyncdir, sleeps, [=](Context& context, Reply& reply) {
-    if (context.volatile_upper) {
-      reply.error(ENOSYS);  // success to the caller, for ever
-    } else {
-      answer_done(reply, op::fsyncdir(*context.fs, node, data_only != 0));
-    }
-  });
+  dispatch_sync(request, RequestKind::kFsyncdir,
+                [=](Context& context) { return op::fsyncdir(*context.fs, node, data_only != 0); });
 }
 
 }  // namespace

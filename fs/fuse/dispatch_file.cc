@@ -172,15 +172,9 @@ void release(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
 }
 
 void fsync(fuse_req_t request, fuse_ino_t node, int data_only, fuse_file_info* info) {
-  const auto sleeps = [](Context& context) { return !context.volatile_upper; };
-  dispatch_slow(request, RequestKind::kFsync, sleeps,
-                [=, handle = info->fh](Context& context, Reply& reply) {
-                  if (context.volatile_upper) {
-                    reply.error(ENOSYS);  // success to the caller, for ever
-                  } else {
-                    answer_done(reply, op::fsync(*context.fs, node, handle, data_only != 0));
-                  }
-                });
+  dispatch_sync(request, RequestKind::kFsync, [=, handle = info->fh](Context& context) {
+    return op::fsync(*context.fs, node, handle, data_only != 0);
+  });
 }
 
 void fallocate(fuse_req_t request, fuse_ino_t node, int mode, off_t offset, off_t length,

@@ -11,36 +11,33 @@ namespace layerfs::fuse {
 
 namespace {
 
-// A value or a list of names: its size if the caller gave no room.
-void answer_bytes(Reply& reply, const Result<std::string>& bytes, std::size_t room) {
-  if (!bytes) {
-    reply.error(bytes.error().code());
-  } else if (room == 0) {
-    reply.xattr_size(bytes->size());
-  } else if (bytes->size() > room) {
-    reply.error(ERANGE);
-  } else {
-    reply.data(*bytes);
-  }
-}
-
-void getxattr(fuse_req_t request, fuse_ino_t node, const char* name, std::size_t room) {
-  dispatch(request, RequestKind::kGetxattr, [&](Context& context, Reply& reply) {
-    if (context.end_xattrs) {
-      reply.error(ENOSYS);
+// Answers with what `get(context)` says, a value or a list of names: its size if the caller gave no
+// room. ENOSYS, after which the kernel asks no more, where no layer has any.
+template <typename Get>
+void answer_bytes(fuse_req_t request, RequestKind kind, std::size_t room, const Get& get) {
+  dispatch(request, kind, [&](Context& context, Reply& reply) {
+    if (context.end_xattrs) return void(reply.error(ENOSYS));
+    const Result<std::string> bytes = get(context);
+    if (!bytes) {
+      reply.error(bytes.error().code());
+    } else if (room == 0) {
+      reply.xattr_size(bytes->size());
+    } else if (bytes->size() > room) {
+      reply.error(ERANGE);
     } else {
-      answer_bytes(reply, op::getxattr(*context.fs, node, name), room);
+      reply.data(*bytes);
     }
   });
 }
 
+void getxattr(fuse_req_t request, fuse_ino_t node, const char* name, std::size_t room) {
+  answer_bytes(request, RequestKind::kGetxattr, room,
+               [&](Context& context) { return op::getxattr(*context.fs, node, name); });
+}
+
 void listxattr(fuse_req_t request, fuse_ino_t node, std::size_t room) {
-  dispatch(request, RequestKind::kListxattr, [&](Context& context, Reply& reply) {
-    if (context.end_xattrs) {
-      reply.error(ENOSYS);
-    } else {
-      answer_bytes(reply, op::listxattr(*context.fs, caller_of(request), node), room);
-    }
+  answer_bytes(request, RequestKind::kListxattr, room, [&](Context& context) {
+    return op::listxattr(*context.fs, caller_of(request), node);
   });
 }
 

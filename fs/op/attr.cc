@@ -4,6 +4,7 @@
 
 #include "fs/op/file_system_state.h"
 #include "fs/op/privileges.h"
+#include "fs/op/xattr.h"
 #include "fs/sys/file.h"
 
 namespace layerfs::op {
@@ -79,6 +80,18 @@ Result<struct stat> setattr(FileSystem& fs, NodeId id, const AttrChange& change)
   }
   LAYERFS_TRY_ASSIGN(const struct stat st, fs.tree->attr(shape, *node));
   return fs.ids.shown(st);
+}
+
+Result<struct stat> prepare_write(FileSystem& fs, NodeId node, const Caller& caller) {
+  if (!may_keep_setuid(caller)) {
+    AttrChange change;
+    change.kill_suidgid = caller;
+    return setattr(fs, node, change);
+  }
+  if (!says_no_capability(getxattr(fs, node, kCapability))) {
+    LAYERFS_TRY(removexattr(fs, node, kCapability));
+  }
+  return getattr(fs, node);
 }
 
 Result<std::string> readlink(FileSystem& fs, NodeId id) {

@@ -34,6 +34,11 @@ bool attr_lasts(FileSystem& fs, NodeId node);
 // Copies the file up first, without its data where data does not change (metacopy).
 Result<struct stat> setattr(FileSystem& fs, NodeId node, const AttrChange& change);
 
+// A change of nothing announces a write by `caller` to a file that is setuid, setgid or has
+// capabilities, where the data does not pass through the daemon. Capabilities go in any case; who
+// has CAP_FSETID leaves the rest.
+Result<struct stat> prepare_write(FileSystem& fs, NodeId node, const Caller& caller);
+
 Result<std::string> readlink(FileSystem& fs, NodeId node);
 
 // The upper's file system, or the topmost lower's on a read-only mount, as overlayfs has it.

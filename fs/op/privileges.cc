@@ -39,6 +39,10 @@ bool may_keep_setgid(const Caller& caller, gid_t gid) {
   return may_keep_setuid(caller);
 }
 
+bool says_no_capability(const Result<std::string>& answer) {
+  return !answer && (answer.error() == Errno(ENODATA) || answer.error() == Errno(EOPNOTSUPP));
+}
+
 Result<void> drop_privileges(const FileSystem& fs, const std::string& path, const Caller& caller) {
   struct stat st;
   if (::stat(path.c_str(), &st) != 0) return fail(Errno::last());
@@ -49,13 +53,8 @@ Result<void> drop_privileges(const FileSystem& fs, const std::string& path, cons
       ((mode & S_IXGRP) != 0 || !may_keep_setgid(caller, fs.ids.groups.shown(st.st_gid))))
     mode &= ~mode_t{S_ISGID};
   if (mode != (st.st_mode & 07777)) LAYERFS_TRY(sys::chmod_path(path, mode));
-  // Of an append-only file it cannot be removed, though it may be written.
-  const auto capability = sys::get_xattr(path, "security.capability");
-  if (!capability &&
-      (capability.error() == Errno(ENODATA) || capability.error() == Errno(EOPNOTSUPP))) {
-    return {};
-  }
-  return sys::remove_xattr(path, "security.capability");
+  if (says_no_capability(sys::get_xattr(path, kCapability))) return {};
+  return sys::remove_xattr(path, kCapability);
 }
 
 }  // namespace layerfs::op

@@ -9,6 +9,8 @@
 
 namespace layerfs::op {
 
+inline constexpr const char* kCapability = "security.capability";
+
 // Whether the caller has CAP_FSETID, so that its writes leave setuid and setgid alone. Reads /proc;
 // false if that says nothing.
 bool may_keep_setuid(const Caller& caller);
@@ -16,6 +18,11 @@ bool may_keep_setuid(const Caller& caller);
 // Whether the caller may leave a file of group `gid` setgid: it is in the group or has CAP_FSETID
 // (in_group_or_capable() in the kernel's fs/attr.c). Reads /proc; false if that says nothing.
 bool may_keep_setgid(const Caller& caller, gid_t gid);
+
+// Whether this answer to the question for security.capability says that there is none to remove.
+// Where one may be, removing it says whether that is possible: of an append-only file it is not,
+// though the file may be written.
+bool says_no_capability(const Result<std::string>& answer);
 
 // Clears setuid, setgid and security.capability of the regular file at `path` (from sys::fd_path),
 // as setattr_should_drop_suidgid and cap_inode_killpriv of the kernel. Setgid without group

@@ -6,14 +6,20 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
+
+#include <fmt/format.h>
 
 namespace layerfs::sys {
 namespace {
@@ -178,15 +184,32 @@ class ExtentCopy {
   std::unique_ptr<char[]> buffer_;
 };
 
-// Whether a file system writes metadata in the order of its changes, and data that was waited for
-// before metadata that changed later: then waiting is enough. (ext4 and XFS convert and log the
-// extents before the end of the write-back that is waited for, btrfs joins the transaction. Their
-// log is written behind a flush of the disk's cache.) In memory nothing has to be ordered.
+// Whether the ext4 below `fd` has a journal, and writes data before the journal that speaks of it.
+// A file system without a journal has no mode of data.
+bool ext4_orders_metadata(int fd) {
+  struct stat about;
+  if (::fstat(fd, &about) != 0) return false;
+  std::error_code failed;
+  const auto device = std::filesystem::read_symlink(
+      fmt::format("/sys/dev/block/{}:{}", major(about.st_dev), minor(about.st_dev)), failed);
+  if (failed) return false;
+  std::ifstream options("/proc/fs/ext4/" + device.filename().string() + "/options");
+  for (std::string option; std::getline(options, option);) {
+    if (option == "data=ordered" || option == "data=journal") return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+// ext4 and XFS convert and log the extents before the end of the write-back that is waited for,
+// btrfs joins the transaction. Their log is written behind a flush of the disk's cache.
 bool orders_metadata(int fd) {
   struct statfs about;
   if (::fstatfs(fd, &about) != 0) return false;
   switch (static_cast<unsigned long>(about.f_type)) {
     case EXT4_SUPER_MAGIC:
+      return ext4_orders_metadata(fd);
     case XFS_SUPER_MAGIC:
     case BTRFS_SUPER_MAGIC:
     case TMPFS_MAGIC:
@@ -196,13 +219,10 @@ bool orders_metadata(int fd) {
   }
 }
 
-}  // namespace
-
-Result<void> flush_data(int fd) {
+Result<void> flush_data(int fd, bool ordered) {
   constexpr unsigned kWriteAndWait =
       SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
-  const int status =
-      orders_metadata(fd) ? ::sync_file_range(fd, 0, 0, kWriteAndWait) : ::fdatasync(fd);
+  const int status = ordered ? ::sync_file_range(fd, 0, 0, kWriteAndWait) : ::fdatasync(fd);
   if (status != 0) return fail(Errno::last());
   return {};
 }

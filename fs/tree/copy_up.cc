@@ -123,7 +123,8 @@ class CopyUp {
     if (!from) return fail(from.error());
     LAYERFS_TRY(sys::copy_data(from->get(), to, std::min(st_.st_size, limit)));
     // What is put in place next must not be there without its data after a loss of power.
-    return tree_.stack().options().volatile_upper ? Result<void>() : sys::flush_data(to);
+    if (tree_.stack().options().volatile_upper) return {};
+    return sys::flush_data(to, tree_.upper()->orders_metadata);
   }
 
   Result<void> special() {

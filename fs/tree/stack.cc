@@ -5,8 +5,10 @@
 #include <algorithm>
 
 #include "fs/layer/origin.h"
+#include "fs/sys/copy.h"
 #include "fs/sys/file.h"
 #include "fs/sys/xattr.h"
+#include "fs/tree/overlap.h"
 
 namespace layerfs::tree {
 namespace {
@@ -54,6 +56,7 @@ Outcome<std::unique_ptr<Stack>> Stack::open(const StackOptions& options) {
   if (options.upperdir.empty() != options.workdir.empty())
     return refuse(options.workdir.empty() ? "upperdir needs a workdir on the same file system"
                                           : "workdir is of use with an upperdir only");
+  LAYERFS_TRY(check_apart(options));
   std::unique_ptr<Stack> stack(new Stack(options));
   if (!options.upperdir.empty()) LAYERFS_TRY(stack->open_upper());
   LAYERFS_TRY(stack->open_lowers());
@@ -103,7 +106,8 @@ Outcome<void> Stack::open_upper() {
   LAYERFS_TRY_ASSIGN(auto work, WorkDir::open(std::move(*work_root), options_.workdir,
                                               options_.volatile_upper, options_.index));
   add_file_system(st->st_dev, root->get());
-  upper_ = Upper{std::move(*root), st->st_dev, std::move(work)};
+  const bool ordered = sys::orders_metadata(root->get());
+  upper_ = Upper{std::move(*root), st->st_dev, std::move(work), ordered};
   return {};
 }
 

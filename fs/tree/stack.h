@@ -37,6 +37,7 @@ struct Upper {
   sys::UniqueFd root;  // O_PATH
   dev_t device = 0;
   std::unique_ptr<WorkDir> work;
+  bool orders_metadata = false;  // as sys::flush_data() asks
 };
 
 // All layers of a union, opened. Immutable; thread-safe.

@@ -38,15 +38,6 @@ namespace fs = std::filesystem;
 
 constexpr std::chrono::seconds kLimit{60};
 
-const std::string& scratch() {
-  static const oracle::ScratchFs made = [] {
-    const Outcome<void> isolated = oracle::isolate_mounts();
-    if (!isolated) throw std::runtime_error(isolated.error().sentence);
-    return oracle::ScratchFs("ext4");
-  }();
-  return made.path();
-}
-
 // Who else may look at the upper.
 oracle::Subject layerfs() {
   return {oracle::SubjectKind::kLayerfs, layerfs_program(), "passthrough=upper,transport=dev_fuse"};
@@ -240,7 +231,7 @@ class Crash : public testing::TestWithParam<Operation> {
     return !HasFailure();
   }
 
-  const std::string dir_ = scratch() + "/crash";
+  const std::string dir_ = oracle::isolated_ext4() + "/crash";
   oracle::MountPlan plan_;
   FaultControl* faults_ = nullptr;
   std::unique_ptr<oracle::LiveMount> live_;

@@ -14,6 +14,7 @@
 #include "fs/sys/unique_fd.h"
 #include "tests/mount/live_mount.h"
 #include "tests/support/command.h"
+#include "tests/support/loop_fs.h"
 #include "tests/support/temp_dir.h"
 
 namespace layerfs::test {
@@ -28,9 +29,8 @@ class PowerLoss : public testing::Test {
   PowerLoss() {
     write_file(dir_ / "lower/dir/file", old_);
     // The journal is written when somebody asks for it, and not by a clock.
-    must(
-        "truncate -s 64M disk && mkfs.ext4 -Fq disk && mkdir fs mnt && "
-        "mount -o loop,commit=300 disk fs && mkdir fs/upper fs/work && sync -f fs");
+    mount_new_fs(dir_, "ext4", 64 << 20, {.mount = "commit=300"});
+    must("mkdir mnt fs-ext4/upper fs-ext4/work && sync -f fs-ext4");
     mount();
   }
   void must(const std::string& script) const {
@@ -40,22 +40,22 @@ class PowerLoss : public testing::Test {
   void mount() {
     fuse::MountOptions options;
     options.stack.lowerdirs = {dir_ / "lower"};
-    options.stack.upperdir = dir_ / "fs/upper";
-    options.stack.workdir = dir_ / "fs/work";
+    options.stack.upperdir = place_ / "upper";
+    options.stack.workdir = place_ / "work";
     options.mountpoint = root_;
     mount_.emplace(options);
   }
   // From here on the mount shows what another machine would find on the disk.
   void lose_power() {
-    must("cp --sparse=always disk found");
+    must("cp --sparse=always ext4.img found");
     mount_.reset();
-    must("umount fs && mount -o loop found fs");
+    must("umount fs-ext4 && mount -o loop found fs-ext4");
     mount();
   }
   // Sends the metadata of all that was done to the disk, as any other user of the disk may.
   void sync_something_else() const {
     const sys::UniqueFd fd(
-        ::open((dir_ / "fs/other").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+        ::open((place_ / "other").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
     EXPECT_EQ(::write(fd.get(), "x", 1), 1);
     EXPECT_EQ(::fsync(fd.get()), 0);
   }
@@ -67,6 +67,7 @@ class PowerLoss : public testing::Test {
 
   const std::string old_ = content_of('o', 3'000'000);
   const TempDir dir_;
+  const fs::path place_ = dir_ / "fs-ext4";
   const fs::path root_ = dir_ / "mnt";
   const fs::path file_ = root_ / "dir/file";
   std::optional<LiveMount> mount_;
@@ -76,7 +77,7 @@ TEST_F(PowerLoss, ACopyThatNobodyWroteToHasItsContent) {
   { const sys::UniqueFd fd = open_file(O_RDWR); }
   sync_something_else();
   lose_power();
-  EXPECT_TRUE(fs::exists(dir_ / "fs/upper/dir/file")) << "the copy-up was lost: nothing is shown";
+  EXPECT_TRUE(fs::exists(place_ / "upper/dir/file")) << "the copy-up was lost: nothing is shown";
   EXPECT_TRUE(read_file(file_) == old_);
 }
 

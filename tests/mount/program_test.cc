@@ -417,6 +417,41 @@ TEST_F(Program, RefusesAWorkDirectoryElsewhere) {
                  "same file system");
 }
 
+TEST_F(Program, RefusesAnUpperThatIsALowerOrLiesWithinOne) {
+  const std::string dir = dir_.path();
+  for (const std::string name : {"a/inside", "upper/lower", "work/lower"}) dir_.make(name);
+  const auto refused = [&](const std::string& lowers, const std::string& upper,
+                           const std::string& part) {
+    expect_refused(
+        layerfs({"mount", "-o",
+                 fmt::format("lowerdir={},upperdir={},workdir={}/work", lowers, upper, dir), mnt_}),
+        part);
+  };
+  refused(dir + "/a", dir + "/a", "lie within each other");
+  refused(dir + "/b:" + dir + "/a", dir + "/a/inside", "upperdir '" + dir + "/a/inside'");
+  refused(dir + "/upper/lower", dir + "/upper", "lowerdir '" + dir + "/upper/lower'");
+  refused(dir + "/work/lower", dir + "/upper", "workdir '" + dir + "/work'");
+  refused(dir, dir + "/upper", "lie within each other");
+  EXPECT_FALSE(std::filesystem::exists(dir + "/work/work"));
+}
+
+// A daemon would take its own files for them.
+TEST_F(Program, MountsWithoutStandardDescriptors) {
+  const std::string call = layerfs_program() + " mount -o " + writable() + " " + mnt_;
+  ASSERT_EQ(shell(call + " <&- >&- 2>&-").status, 0);
+  EXPECT_EQ(run({"cat", mnt_ + "/file"}, {.timeout_seconds = 10}).out, "from a");
+  EXPECT_EQ(layerfs({"umount", mnt_}).status, 0);
+}
+
+TEST_F(Program, ResultsThatCannotBeWrittenAreAnError) {
+  mount(lower());
+  for (const std::string end : {">/dev/full", ">&-"}) {
+    const Ran ran = shell(layerfs_program() + " ps " + end);
+    EXPECT_EQ(ran.status, 1) << end;
+    EXPECT_THAT(ran.err, HasSubstr("cannot be written to standard output")) << end;
+  }
+}
+
 TEST_F(Program, RefusesAUserWithoutAccessToFuse) {
   shell(fmt::format("chmod 755 {0}; chmod 777 {0}/mnt", dir_.path().string()));
   // A device as strict as possible, whatever this machine's is.

@@ -33,4 +33,13 @@ ScratchFs::ScratchFs(const std::string& type)
     throw std::runtime_error("atime updates cannot be switched off on " + path_);
 }
 
+const std::string& isolated_ext4() {
+  static const ScratchFs made = [] {
+    const Outcome<void> isolated = isolate_mounts();
+    if (!isolated) throw std::runtime_error(isolated.error().sentence);
+    return ScratchFs("ext4");
+  }();
+  return made.path();
+}
+
 }  // namespace layerfs::oracle

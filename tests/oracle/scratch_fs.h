@@ -26,4 +26,8 @@ class ScratchFs {
   std::string path_;
 };
 
+// One such ext4 for the whole of a test program, which gets a mount namespace of its own first.
+// Throws std::runtime_error if either cannot be made.
+const std::string& isolated_ext4();
+
 }  // namespace layerfs::oracle

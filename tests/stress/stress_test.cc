@@ -33,15 +33,6 @@ std::chrono::seconds load_time() {
   return std::chrono::seconds(given == nullptr ? 25 : std::atoi(given));
 }
 
-const std::string& scratch() {
-  static const oracle::ScratchFs made = [] {
-    const Outcome<void> isolated = oracle::isolate_mounts();
-    if (!isolated) throw std::runtime_error(isolated.error().sentence);
-    return oracle::ScratchFs("ext4");
-  }();
-  return made.path();
-}
-
 struct Way {
   const char* name;
   std::string program;
@@ -129,7 +120,7 @@ class Stress : public testing::TestWithParam<Way> {
     EXPECT_EQ(found.size(), 0U) << what;
   }
 
-  const std::string dir_ = scratch() + "/tree";
+  const std::string dir_ = oracle::isolated_ext4() + "/tree";
   oracle::MountPlan plan_;
   std::unique_ptr<oracle::LiveMount> live_;
 };

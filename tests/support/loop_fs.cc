@@ -14,8 +14,8 @@ void must_run(const std::vector<std::string>& argv) {
 
 }  // namespace
 
-std::filesystem::path mount_new_fs(const TempDir& dir, const std::string& type,
-                                   std::uint64_t bytes) {
+std::filesystem::path mount_new_fs(const TempDir& dir, const std::string& type, std::uint64_t bytes,
+                                   const FsWishes& wishes) {
   const auto point = dir.make("fs-" + type);
   if (type == "tmpfs") {
     must_run({"mount", "-t", "tmpfs", "-o", "size=" + std::to_string(bytes), "tmpfs", point});
@@ -24,8 +24,12 @@ std::filesystem::path mount_new_fs(const TempDir& dir, const std::string& type,
   const auto image = dir / (type + ".img");
   write_file(image, "");
   std::filesystem::resize_file(image, bytes);
-  must_run({"mkfs." + type, type == "ext4" ? "-Fq" : "-fq", image});
-  must_run({"mount", "-o", "loop", "-t", type, image, point});
+  std::vector<std::string> make = {"mkfs." + type, type == "ext4" ? "-Fq" : "-fq"};
+  make.insert(make.end(), wishes.make.begin(), wishes.make.end());
+  make.push_back(image);
+  must_run(make);
+  must_run({"mount", "-o", "loop" + (wishes.mount.empty() ? "" : "," + wishes.mount), "-t", type,
+            image, point});
   return point;
 }
 

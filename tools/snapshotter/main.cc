@@ -80,14 +80,7 @@ Outcome<sys::UniqueFd> end_signals() {
 }
 
 void prepare_process() {
-  // Standard descriptors must not become files of the store.
-  while (true) {
-    const int fd = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (fd < 0 || fd > STDERR_FILENO) {
-      if (fd >= 0) ::close(fd);
-      break;
-    }
-  }
+  tools::fill_standard_descriptors();
   ::umask(022);
   auto logger = spdlog::stderr_logger_mt("layerfs-snapshotter");
   logger->set_pattern("layerfs-snapshotter: %l: %v");

@@ -186,6 +186,20 @@ TEST_P(CopyDataOn, ReportsAFullFileSystem) {
 INSTANTIATE_TEST_SUITE_P(FileSystems, CopyDataOn, testing::Values("ext4", "xfs", "btrfs", "tmpfs"),
                          [](const auto& test) { return test.param; });
 
+TEST(OrdersMetadata, KnowsWhatWritesDataBeforeTheMetadataThatSpeaksOfIt) {
+  const auto orders = [](const std::string& type, const test::FsWishes& wishes) {
+    const test::TempDir dir;
+    const sys::UniqueFd fd(
+        ::open(test::mount_new_fs(dir, type, 400 << 20, wishes).c_str(), O_PATH | O_CLOEXEC));
+    return sys::orders_metadata(fd.get());
+  };
+  EXPECT_TRUE(orders("ext4", {}));
+  EXPECT_TRUE(orders("ext4", {.mount = "data=journal"}));
+  EXPECT_FALSE(orders("ext4", {.mount = "data=writeback"}));
+  EXPECT_FALSE(orders("ext4", {.make = {"-O", "^has_journal"}}));
+  for (const char* type : {"xfs", "btrfs", "tmpfs"}) EXPECT_TRUE(orders(type, {})) << type;
+}
+
 TEST(CopyData, CopiesAHugeSparseFileAtOnce) {
   const test::TempDir dir;
   const path from = test::mount_new_fs(dir, "xfs") / "from";
