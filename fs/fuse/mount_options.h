@@ -28,7 +28,7 @@ struct MountOptions {
   // Wait awake where that pays: threads for a moment for the next request, and processors while
   // requests follow each other closely (fs/fuse/burst.h).
   bool spin = true;
-  bool debug = false;    // each request to the log
+  bool debug = false;  // each request to the log
 };
 
 }  // namespace layerfs::fuse
