@@ -15,9 +15,9 @@ namespace {
 constexpr std::string_view kAufsPrefix = ".wh.";
 constexpr std::string_view kAufsOpaque = ".wh..wh..opq";
 
-Result<void> apply_mark(const std::string& path, const std::string& name, std::string_view suffix,
+Result<void> apply_mark(const sys::At& at, const std::string& name, std::string_view suffix,
                         Marks& marks) {
-  auto value = sys::get_xattr(path, name);
+  auto value = sys::get_xattr(at, name);
   if (!value) return {};
   if (suffix == mark::kOpaque) {
     marks.opaque = *value == kOpaqueValue;
@@ -40,7 +40,7 @@ Result<void> apply_mark(const std::string& path, const std::string& name, std::s
 }
 
 bool is_xattr_whiteout(int dirfd, const char* name, const XattrNames& names) {
-  return sys::get_xattr(sys::fd_path(dirfd, name), names.mark(mark::kWhiteout)).has_value();
+  return sys::get_xattr(sys::At(dirfd, name), names.mark(mark::kWhiteout)).has_value();
 }
 
 // Completes what getdents alone cannot tell.
@@ -59,14 +59,14 @@ Result<Listed> decode(int dirfd, const sys::Dirent& entry, Dialect dialect,
 
 }  // namespace
 
-Result<Marks> read_marks(const std::string& path, const XattrNames& names) {
+Result<Marks> read_marks(const sys::At& at, const XattrNames& names) {
   Marks marks;
-  LAYERFS_TRY_ASSIGN(std::string list, sys::list_xattr(path));
+  LAYERFS_TRY_ASSIGN(std::string list, sys::list_xattr(at));
   if (list.empty()) return marks;
   const std::string prefix = names.mark("");
   for (const std::string& name : sys::split_xattrs(list))
     if (name.starts_with(prefix))
-      LAYERFS_TRY(apply_mark(path, name, std::string_view(name).substr(prefix.size()), marks));
+      LAYERFS_TRY(apply_mark(at, name, std::string_view(name).substr(prefix.size()), marks));
   return marks;
 }
 

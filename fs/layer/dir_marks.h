@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "fs/layer/xattr_names.h"
+#include "fs/sys/at.h"
 #include "fs/sys/result.h"
 
 namespace layerfs::layer {
@@ -22,10 +23,10 @@ struct Marks {
   std::string nlink;             // value for parse_nlink()
 };
 
-// Reads the marks of what `path` (from sys::fd_path) names. EIO for a redirect or
+// Reads the marks of what is `at`. EIO for a redirect or
 // metacopy that is not understood, as the object below cannot be known then. One system call where
 // there is no mark.
-Result<Marks> read_marks(const std::string& path, const XattrNames& names);
+Result<Marks> read_marks(const sys::At& at, const XattrNames& names);
 
 // An entry of one layer's directory.
 struct Listed {

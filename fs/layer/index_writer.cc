@@ -122,7 +122,7 @@ class Walk {
 
   // `name` may be empty for `dirfd` itself.
   Result<Described> describe(int dirfd, const char* name, const struct stat& st) {
-    const std::string at = *name == '\0' ? sys::fd_path(dirfd) : sys::fd_path(dirfd, name);
+    const sys::At at(dirfd, name);
     Described about;
     LAYERFS_TRY_ASSIGN(const std::string xattrs, sys::list_xattr(at));
     bool marked = false;

@@ -14,7 +14,7 @@ namespace {
 Result<void> truncate_to_zero(FileSystem& fs, tree::Node& node) {
   auto shape = fs.tree->enter();
   LAYERFS_TRY_ASSIGN(tree::Place place, fs.tree->place(shape, node));
-  return sys::truncate_path(place.path(), 0);
+  return sys::truncate_at(place.at(), 0);
 }
 
 Result<Created> open_created(FileSystem& fs, const tree::Found& found, int flags,

@@ -40,13 +40,12 @@ OpenFiles::~OpenFiles() {
     for (Kept& kept : guard.kept) end(std::move(kept.file));
 }
 
-bool OpenFiles::wants_passthrough(const Node& node, const OpenFile& file) const {
+std::optional<bool> OpenFiles::wants_passthrough(const Node& node, const OpenFile& file) const {
   if (backing_ == nullptr || policy_ == PassthroughPolicy::kNone) return false;
   if (file.upper || policy_ == PassthroughPolicy::kAll) return true;
   if (policy_ == PassthroughPolicy::kUpper) return false;
   if (tree_.upper() == nullptr) return true;
-  const std::optional<bool> known = tree_.is_program(node);
-  return known ? *known : is_program(file.data->get());
+  return tree_.is_program(node);
 }
 
 Result<tree::DataFd> OpenFiles::opened_data(Node& node, int flags) {
@@ -58,12 +57,15 @@ Result<tree::DataFd> OpenFiles::opened_data(Node& node, int flags) {
 Result<void> OpenFiles::start(Node& node, OpenFile& file, bool write, sys::UniqueFd opened) {
   file.upper = tree::Tree::has_upper_data(node);
   file.writable = write;
+  const std::optional<bool> wanted = wants_passthrough(node, file);
+  // A lower file that the kernel may have in its page cache: opened by the first read that comes.
+  if (wanted == false && !file.upper && !write) return {};
   if (opened) {
     file.data = share(std::move(opened));
   } else {
     LAYERFS_TRY_ASSIGN(file.data, opened_data(node, write ? O_RDWR : O_RDONLY));
   }
-  if (!wants_passthrough(node, file)) return {};
+  if (!(wanted ? *wanted : is_program(file.data->get()))) return {};
   // A file whose kind the kernel cannot back (a stacked file system too deep, say) is served
   // cached.
   if (auto id = backing_->open(file.data->get())) {

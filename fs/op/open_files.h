@@ -4,6 +4,7 @@
 #include <array>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "fs/op/backing.h"
@@ -72,7 +73,8 @@ class OpenFiles {
   Result<void> refresh(tree::Node& node, tree::OpenFile& file, bool write);
   Result<tree::DataFd> opened_data(tree::Node& node, int flags);
   Result<void> allow_write(tree::Node& node, tree::OpenFile& file, int flags);
-  bool wants_passthrough(const tree::Node& node, const tree::OpenFile& file) const;
+  // Nothing if only the data can tell.
+  std::optional<bool> wants_passthrough(const tree::Node& node, const tree::OpenFile& file) const;
   std::unique_ptr<tree::OpenFile> take_kept(Guard& guard, NodeId id) noexcept;
   std::unique_ptr<tree::OpenFile> keep(Guard& guard, NodeId id,
                                        std::unique_ptr<tree::OpenFile> file) noexcept;

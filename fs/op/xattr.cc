@@ -23,15 +23,14 @@ Result<std::string> read_value(FileSystem& fs, tree::Node& node, const std::stri
   auto shape = fs.tree->enter();
   if (is_plain_name(on_disk, node.type) && fs.tree->has_no_xattrs(node)) return fail(ENODATA);
   LAYERFS_TRY_ASSIGN(tree::Place place, fs.tree->place(shape, node));
-  return sys::get_xattr(place.path(), on_disk);
+  return sys::get_xattr(place.at(), on_disk);
 }
 
-Result<void> drop_setgid(const std::string& path, mode_t type) {
+Result<void> drop_setgid(const sys::At& at, mode_t type) {
   if (!S_ISREG(type) && !S_ISDIR(type)) return {};
-  struct stat st;
-  if (::stat(path.c_str(), &st) != 0) return fail(Errno::last());
+  LAYERFS_TRY_ASSIGN(const struct stat st, sys::stat_of(at));
   if ((st.st_mode & S_ISGID) == 0) return {};
-  return sys::chmod_path(path, st.st_mode & 07777 & ~mode_t{S_ISGID});
+  return sys::chmod_at(at, st.st_mode & 07777 & ~mode_t{S_ISGID});
 }
 
 void forget_default_acl(tree::Node& node) {
@@ -55,7 +54,7 @@ Result<std::string> listxattr(FileSystem& fs, const Caller& caller, NodeId id) {
     auto shape = fs.tree->enter();
     if (fs.tree->has_no_xattrs(*node)) return list;
     LAYERFS_TRY_ASSIGN(tree::Place place, fs.tree->place(shape, *node));
-    LAYERFS_TRY_ASSIGN(list, sys::list_xattr(place.path()));
+    LAYERFS_TRY_ASSIGN(list, sys::list_xattr(place.at()));
   }
   const layer::XattrNames& names = fs.tree->stack().names();
   std::string shown;
@@ -79,10 +78,10 @@ Result<void> setxattr(FileSystem& fs, NodeId id, const std::string& name, std::s
   LAYERFS_TRY(fs.tree->copy_up(*node, tree::CopyUpDepth::metadata()));
   auto shape = fs.tree->enter();
   LAYERFS_TRY_ASSIGN(tree::Place place, fs.tree->place(shape, *node));
-  LAYERFS_TRY(sys::set_xattr(place.path(), on_disk, value, flags));
+  LAYERFS_TRY(sys::set_xattr(place.at(), on_disk, value, flags));
   forget_default_acl(*node);
   if (!kill_sgid) return {};
-  return drop_setgid(place.path(), node->type);
+  return drop_setgid(place.at(), node->type);
 }
 
 Result<void> removexattr(FileSystem& fs, NodeId id, const std::string& name) {
@@ -96,7 +95,7 @@ Result<void> removexattr(FileSystem& fs, NodeId id, const std::string& name) {
   LAYERFS_TRY(fs.tree->copy_up(*node, tree::CopyUpDepth::metadata()));
   auto shape = fs.tree->enter();
   LAYERFS_TRY_ASSIGN(tree::Place place, fs.tree->place(shape, *node));
-  LAYERFS_TRY(sys::remove_xattr(place.path(), on_disk));
+  LAYERFS_TRY(sys::remove_xattr(place.at(), on_disk));
   forget_default_acl(*node);
   return {};
 }

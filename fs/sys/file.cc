@@ -89,6 +89,10 @@ Result<struct stat> stat_at(int dirfd, const char* name) {
   return st;
 }
 
+Result<struct stat> stat_of(const At& at) {
+  return at.is_entry() ? stat_at(at.fd, at.name) : stat_fd(at.fd);
+}
+
 Result<std::string> readlink_at(int dirfd, const char* name) {
   // PATH_MAX bounds what symlink(2) accepts on every file system of Linux.
   char buffer[4096];
@@ -110,6 +114,9 @@ Result<void> make_symlink(const char* target, int dirfd, const char* name) {
 }
 
 Result<void> link_fd(int fd, int dirfd, const char* name) {
+  // Without CAP_DAC_READ_SEARCH that is ENOENT, and the way is longer (linkat(2)).
+  if (::linkat(fd, "", dirfd, name, AT_EMPTY_PATH) == 0) return {};
+  if (errno != ENOENT) return fail(Errno::last());
   return check(::linkat(AT_FDCWD, fd_path(fd).c_str(), dirfd, name, AT_SYMLINK_FOLLOW));
 }
 
@@ -128,7 +135,7 @@ Result<void> rename_at(int from_dirfd, const char* from, int to_dirfd, const cha
   return check(::renameat2(from_dirfd, from, to_dirfd, to, flags));
 }
 
-Result<void> chmod_fd(int fd, mode_t mode) { return check(::chmod(fd_path(fd).c_str(), mode)); }
+Result<void> chmod_fd(int fd, mode_t mode) { return chmod_at(At(fd), mode); }
 
 Result<void> chown_fd(int fd, uid_t uid, gid_t gid) { return chown_at(fd, "", uid, gid); }
 
@@ -146,17 +153,22 @@ Result<void> set_times_at(int dirfd, const char* name, const timespec& atime,
   return check(::utimensat(dirfd, name, times, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW));
 }
 
-Result<void> chmod_path(const std::string& path, mode_t mode) {
-  return check(::chmod(path.c_str(), mode));
+Result<void> chmod_at(const At& at, mode_t mode) {
+  if (at.is_entry()) return check(::fchmodat(at.fd, at.name, mode, 0));
+  if (::fchmod(at.fd, mode) == 0) return {};
+  if (errno != EBADF) return fail(Errno::last());
+  return check(::chmod(fd_path(at.fd).c_str(), mode));  // O_PATH
 }
 
-Result<void> truncate_path(const std::string& path, off_t size) {
-  return check(::truncate(path.c_str(), size));
+Result<void> truncate_at(const At& at, off_t size) {
+  if (at.is_entry()) return check(::truncate(fd_path(at.fd, at.name).c_str(), size));
+  if (::ftruncate(at.fd, size) == 0) return {};
+  // O_PATH, or not open for writing.
+  if (errno != EBADF && errno != EINVAL) return fail(Errno::last());
+  return check(::truncate(fd_path(at.fd).c_str(), size));
 }
 
-Result<void> truncate_fd(int fd, off_t size) {
-  return check(::truncate(fd_path(fd).c_str(), size));
-}
+Result<void> truncate_fd(int fd, off_t size) { return truncate_at(At(fd), size); }
 
 Result<UniqueFd> open_tmpfile(int dirfd, mode_t mode) {
   return own(::openat(dirfd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode));

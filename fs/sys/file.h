@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "fs/sys/at.h"
 #include "fs/sys/result.h"
 #include "fs/sys/unique_fd.h"
 
@@ -43,6 +44,7 @@ std::string fd_path(int dirfd, const char* name);
 
 Result<struct stat> stat_fd(int fd);
 Result<struct stat> stat_at(int dirfd, const char* name);  // of a symlink: its own
+Result<struct stat> stat_of(const At& at);
 
 // Marks of chattr(1) that hold changes up, root's too. Where the file system has none: neither.
 struct InodeMarks {
@@ -75,9 +77,9 @@ Result<void> set_times(int fd, const timespec& atime, const timespec& mtime);
 Result<void> chown_at(int dirfd, const char* name, uid_t uid, gid_t gid);
 Result<void> set_times_at(int dirfd, const char* name, const timespec& atime,
                           const timespec& mtime);
-// By a path of fd_path(); the last component is followed, so not for symlinks.
-Result<void> chmod_path(const std::string& path, mode_t mode);
-Result<void> truncate_path(const std::string& path, off_t size);
+// Not for symlinks, which would be followed.
+Result<void> chmod_at(const At& at, mode_t mode);
+Result<void> truncate_at(const At& at, off_t size);
 Result<void> truncate_fd(int fd, off_t size);
 
 // Creates a regular file without a name in the file system of directory `dirfd`, open O_RDWR.

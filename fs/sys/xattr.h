@@ -5,18 +5,19 @@
 #include <string_view>
 #include <vector>
 
+#include "fs/sys/at.h"
 #include "fs/sys/result.h"
 
 namespace layerfs::sys {
 
-// `path` comes from fd_path(): its last component is never followed. ENODATA where there is none.
-Result<std::string> get_xattr(const std::string& path, const std::string& name);
-Result<void> set_xattr(const std::string& path, const std::string& name, std::string_view value,
+// ENODATA where there is none.
+Result<std::string> get_xattr(const At& at, const std::string& name);
+Result<void> set_xattr(const At& at, const std::string& name, std::string_view value,
                        int flags = 0);
-Result<void> remove_xattr(const std::string& path, const std::string& name);
+Result<void> remove_xattr(const At& at, const std::string& name);
 
 // The names, each ended by a NUL; empty on a file system without xattrs.
-Result<std::string> list_xattr(const std::string& path);
+Result<std::string> list_xattr(const At& at);
 
 // The names of such a list.
 std::vector<std::string> split_xattrs(const std::string& list);

@@ -27,8 +27,7 @@ bool must_copy(const std::string& name) {
 }
 
 // Says whether there were any.
-Result<bool> copy_xattrs(const std::string& from, const std::string& to,
-                         const layer::XattrNames& names) {
+Result<bool> copy_xattrs(const sys::At& from, const sys::At& to, const layer::XattrNames& names) {
   LAYERFS_TRY_ASSIGN(std::string list, sys::list_xattr(from));
   bool any = false;
   for (const std::string& name : sys::split_xattrs(list)) {
@@ -154,17 +153,17 @@ class CopyUp {
   // changes the mode; times last, since all else changes them. What the inode was made with is not
   // set again; a directory's setgid or default ACL may have made it another.
   Result<void> give_metadata(int fd) {
-    const std::string path = sys::fd_path(fd);
+    const sys::At at(fd);
     LAYERFS_TRY_ASSIGN(const struct stat made, sys::stat_fd(fd));
     const bool owned = made.st_uid == st_.st_uid && made.st_gid == st_.st_gid;
     if (!owned) LAYERFS_TRY(sys::chown_fd(fd, st_.st_uid, st_.st_gid));
     bool any_xattr = false;
     if (!tree_.has_no_xattrs(node_)) {
-      LAYERFS_TRY_ASSIGN(any_xattr, copy_xattrs(source().path(), path, tree_.stack().names()));
+      LAYERFS_TRY_ASSIGN(any_xattr, copy_xattrs(source().at(), at, tree_.stack().names()));
     }
     const bool has_mode = owned && !any_xattr && made.st_mode == st_.st_mode;
     if (!S_ISLNK(node_.type) && !has_mode) LAYERFS_TRY(sys::chmod_fd(fd, st_.st_mode & 07777));
-    LAYERFS_TRY(set_marks(path));
+    LAYERFS_TRY(set_marks(at));
     return set_times(fd);
   }
 
@@ -174,11 +173,11 @@ class CopyUp {
     return sys::set_times(fd, st_.st_atim, cut ? timespec{0, UTIME_NOW} : st_.st_mtim);
   }
 
-  Result<void> set_marks(const std::string& path) {
+  Result<void> set_marks(const sys::At& at) {
     const layer::XattrNames& names = tree_.stack().names();
-    if (metacopy_) LAYERFS_TRY(sys::set_xattr(path, names.mark(layer::mark::kMetacopy), ""));
+    if (metacopy_) LAYERFS_TRY(sys::set_xattr(at, names.mark(layer::mark::kMetacopy), ""));
     if (origin_.empty()) return {};
-    auto set = sys::set_xattr(path, names.mark(layer::mark::kOrigin), origin_);
+    auto set = sys::set_xattr(at, names.mark(layer::mark::kOrigin), origin_);
     // user.* attributes are for files and directories only: then st_ino changes over a remount.
     if (!set && set.error() == Errno(EPERM) && tree_.stack().options().user_xattr) {
       origin_.clear();
@@ -248,7 +247,7 @@ class CopyUp {
   // names are made the count is told by that of the lower inode, which never changes.
   Result<void> put_into_index(int fd) {
     const WorkDir& work = *tree_.upper()->work;
-    LAYERFS_TRY(sys::set_xattr(sys::fd_path(fd), tree_.stack().names().mark(layer::mark::kNlink),
+    LAYERFS_TRY(sys::set_xattr(sys::At(fd), tree_.stack().names().mark(layer::mark::kNlink),
                                layer::format_nlink({false, 0})));
     auto linked = sys::link_fd(fd, work.index(), layer::index_name(origin_).c_str());
     if (!linked) return linked;
@@ -271,18 +270,18 @@ class CopyUp {
       LAYERFS_TRY_ASSIGN(Place place, tree_.place(shape, node_));
       LAYERFS_TRY_ASSIGN(st, place.stat());
       // Writing drops it, though nobody has written yet.
-      if (auto value = sys::get_xattr(place.path(), kCapability)) capability = *value;
+      if (auto value = sys::get_xattr(place.at(), kCapability)) capability = *value;
       LAYERFS_TRY_ASSIGN(to, place.open(O_WRONLY));
     }
     st_ = st;
     // All of it, also where the caller is about to truncate it: until then it is the old file.
     const auto copied = copy_data_to(to.get(), CopyUpDepth::kWhole);
-    const std::string path = sys::fd_path(to.get());
-    if (!capability.empty()) LAYERFS_TRY(sys::set_xattr(path, kCapability, capability));
+    const sys::At at(to.get());
+    if (!capability.empty()) LAYERFS_TRY(sys::set_xattr(at, kCapability, capability));
     LAYERFS_TRY(sys::set_times(to.get(), st.st_atim, st.st_mtim));
     if (!copied) return copied;
     // From here on, and not before, the upper's data counts.
-    LAYERFS_TRY(sys::remove_xattr(path, tree_.stack().names().mark(layer::mark::kMetacopy)));
+    LAYERFS_TRY(sys::remove_xattr(at, tree_.stack().names().mark(layer::mark::kMetacopy)));
     node_.clear(Node::kMetacopy);
     return {};
   }
@@ -305,7 +304,7 @@ class CopyUp {
 Result<void> Tree::mark_impure(Node& dir, int dirfd) {
   if (dir.dir->impure) return {};
   LAYERFS_TRY(
-      sys::set_xattr(sys::fd_path(dirfd), stack_->names().mark(layer::mark::kImpure), layer::kYes));
+      sys::set_xattr(sys::At(dirfd), stack_->names().mark(layer::mark::kImpure), layer::kYes));
   dir.dir->impure = true;
   return {};
 }

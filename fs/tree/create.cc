@@ -17,7 +17,7 @@ constexpr const char* kDefaultAcl = "system.posix_acl_default";
 bool has_default_acl(Directory& dir, int dirfd) {
   using enum Directory::DefaultAcl;
   if (dir.default_acl == kUnknown)
-    dir.default_acl = sys::get_xattr(sys::fd_path(dirfd), kDefaultAcl) ? kYes : kNo;
+    dir.default_acl = sys::get_xattr(sys::At(dirfd), kDefaultAcl) ? kYes : kNo;
   return dir.default_acl == kYes;
 }
 
@@ -75,7 +75,7 @@ class Creation {
     }
     name.made();
     if (S_ISDIR(mode_)) {
-      LAYERFS_TRY(sys::set_xattr(sys::fd_path(work.fd(), name.c_str()),
+      LAYERFS_TRY(sys::set_xattr(sys::At(work.fd(), name.c_str()),
                                  tree_.stack().names().mark(layer::mark::kOpaque),
                                  layer::kOpaqueValue));
       // A directory cannot replace what is none: they change places, and the whiteout goes.
@@ -94,8 +94,8 @@ class Creation {
     LAYERFS_TRY_ASSIGN(sys::UniqueFd fd, sys::open_entry(likeness.dirfd(), likeness.c_str()));
     LAYERFS_TRY(sys::chown_fd(fd.get(), static_cast<uid_t>(-1), parent.st_gid));
     LAYERFS_TRY(sys::chmod_fd(fd.get(), 0700 | (parent.st_mode & S_ISGID)));
-    if (auto acl = sys::get_xattr(sys::fd_path(dirfd_->get()), kDefaultAcl))
-      LAYERFS_TRY(sys::set_xattr(sys::fd_path(fd.get()), kDefaultAcl, *acl));
+    if (auto acl = sys::get_xattr(sys::At(dirfd_->get()), kDefaultAcl))
+      LAYERFS_TRY(sys::set_xattr(sys::At(fd.get()), kDefaultAcl, *acl));
     return fd;
   }
 

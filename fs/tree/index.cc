@@ -14,9 +14,9 @@
 namespace layerfs::tree {
 namespace {
 
-Result<std::optional<layer::NlinkMark>> read_nlink(const std::string& path,
+Result<std::optional<layer::NlinkMark>> read_nlink(const sys::At& at,
                                                    const layer::XattrNames& names) {
-  auto value = sys::get_xattr(path, names.mark(layer::mark::kNlink));
+  auto value = sys::get_xattr(at, names.mark(layer::mark::kNlink));
   if (!value && value.error() == Errno(ENODATA)) return std::nullopt;
   if (!value) return fail(value.error());
   return layer::parse_nlink(*value);
@@ -24,10 +24,9 @@ Result<std::optional<layer::NlinkMark>> read_nlink(const std::string& path,
 
 }  // namespace
 
-Result<int> Tree::union_nlink(const std::string& path, const struct stat& st,
-                              const LowerFile& lower) {
+Result<int> Tree::union_nlink(const sys::At& at, const struct stat& st, const LowerFile& lower) {
   const int own = static_cast<int>(st.st_nlink);
-  LAYERFS_TRY_ASSIGN(const auto mark, read_nlink(path, stack_->names()));
+  LAYERFS_TRY_ASSIGN(const auto mark, read_nlink(at, stack_->names()));
   if (!mark) return own;
   if (mark->of_upper) return own + mark->difference;
   if (lower.dir != nullptr) {
@@ -35,35 +34,35 @@ Result<int> Tree::union_nlink(const std::string& path, const struct stat& st,
     return static_cast<int>(from.st_nlink) + mark->difference;
   }
   // Without the privilege to ask for it, what is there is the best guess.
-  auto origin = sys::get_xattr(path, stack_->names().mark(layer::mark::kOrigin));
+  auto origin = sys::get_xattr(at, stack_->names().mark(layer::mark::kOrigin));
   auto from = origin ? stack_->origin_stat(*origin) : Result<struct stat>(fail(origin.error()));
   return from ? static_cast<int>(from->st_nlink) + mark->difference : own;
 }
 
 Result<void> Tree::settle_before_change(int inode, const LowerFile& lower) {
-  const std::string path = sys::fd_path(inode);
-  LAYERFS_TRY_ASSIGN(const auto mark, read_nlink(path, stack_->names()));
+  const sys::At at(inode);
+  LAYERFS_TRY_ASSIGN(const auto mark, read_nlink(at, stack_->names()));
   if (!mark || mark->of_upper) return {};
   LAYERFS_TRY_ASSIGN(const struct stat st, sys::stat_fd(inode));
-  LAYERFS_TRY_ASSIGN(const int count, union_nlink(path, st, lower));
-  return sys::set_xattr(path, stack_->names().mark(layer::mark::kNlink),
+  LAYERFS_TRY_ASSIGN(const int count, union_nlink(at, st, lower));
+  return sys::set_xattr(at, stack_->names().mark(layer::mark::kNlink),
                         layer::format_nlink({true, count - static_cast<int>(st.st_nlink)}));
 }
 
 void Tree::settle_nlink(int inode, int count) noexcept {
   // If this fails the mark that is there says the same.
   if (auto st = sys::stat_fd(inode))
-    (void)sys::set_xattr(sys::fd_path(inode), stack_->names().mark(layer::mark::kNlink),
+    (void)sys::set_xattr(sys::At(inode), stack_->names().mark(layer::mark::kNlink),
                          layer::format_nlink({true, count - static_cast<int>(st->st_nlink)}));
 }
 
 Result<void> Tree::link_indexed(int inode, const LowerFile& lower, int dirfd, const Name& name) {
-  const std::string path = sys::fd_path(inode);
+  const sys::At at(inode);
   LAYERFS_TRY_ASSIGN(const struct stat st, sys::stat_fd(inode));
   LAYERFS_TRY_ASSIGN(const struct stat from, lower_stat(lower.dir, lower.name));
-  LAYERFS_TRY_ASSIGN(const int count, union_nlink(path, st, lower));
+  LAYERFS_TRY_ASSIGN(const int count, union_nlink(at, st, lower));
   LAYERFS_TRY(
-      sys::set_xattr(path, stack_->names().mark(layer::mark::kNlink),
+      sys::set_xattr(at, stack_->names().mark(layer::mark::kNlink),
                      layer::format_nlink({false, count - static_cast<int>(from.st_nlink)})));
   auto linked = sys::link_fd(inode, dirfd, name.c_str());
   settle_nlink(inode, count);
@@ -73,14 +72,14 @@ Result<void> Tree::link_indexed(int inode, const LowerFile& lower, int dirfd, co
 void Tree::drop_from_index(int inode) noexcept {
   const WorkDir& work = *upper()->work;
   if (!work.index_in_use()) return;
-  const std::string path = sys::fd_path(inode);
+  const sys::At at(inode);
   auto st = sys::stat_fd(inode);
   if (!st) return;
-  auto mark = read_nlink(path, stack_->names());
+  auto mark = read_nlink(at, stack_->names());
   if (!mark || !*mark || !(*mark)->of_upper) return;
   if (static_cast<int>(st->st_nlink) + (*mark)->difference > 0) return;
   // Best effort: the next mount removes what is left.
-  if (auto origin = sys::get_xattr(path, stack_->names().mark(layer::mark::kOrigin)))
+  if (auto origin = sys::get_xattr(at, stack_->names().mark(layer::mark::kOrigin)))
     (void)sys::unlink_at(work.index(), layer::index_name(*origin).c_str());
 }
 
@@ -101,7 +100,7 @@ Result<void> Tree::recover_index_entry(const std::string& name) {
   LAYERFS_TRY_ASSIGN(const struct stat st, sys::stat_fd(fd.get()));
   // Of directories, and of files that have no count, kernel overlayfs takes care.
   if (S_ISDIR(st.st_mode)) return {};
-  LAYERFS_TRY_ASSIGN(const auto mark, read_nlink(sys::fd_path(fd.get()), stack_->names()));
+  LAYERFS_TRY_ASSIGN(const auto mark, read_nlink(sys::At(fd.get()), stack_->names()));
   if (!mark) return {};
   int count = static_cast<int>(st.st_nlink) + mark->difference;
   if (!mark->of_upper) {

@@ -9,12 +9,12 @@
 
 namespace layerfs::tree {
 
-Result<void> Tree::name_lower_data(const std::string& path, const Node& node) {
+Result<void> Tree::name_lower_data(const sys::At& at, const Node& node) {
   if (!node.has(Node::kMetacopy)) return {};
   const std::string dir = node.lower.dir->union_path();
   const std::string redirect =
       (dir.empty() ? "/" : "/" + dir + "/") + std::string(node.lower.name.view());
-  return sys::set_xattr(path, stack_->names().mark(layer::mark::kRedirect), redirect);
+  return sys::set_xattr(at, stack_->names().mark(layer::mark::kRedirect), redirect);
 }
 
 Result<Found> Tree::link(Node& node, Node& dir, std::string_view name) {
@@ -33,7 +33,7 @@ Result<Found> Tree::link(Node& node, Node& dir, std::string_view name) {
     Entry* there = dir.dir->find(name);
     if (there != nullptr && !there->whiteout) return fail(EEXIST);
     LAYERFS_TRY_ASSIGN(FdRef dirfd, upper_dir(shape, dir));
-    LAYERFS_TRY(name_lower_data(sys::fd_path(inode.get()), node));
+    LAYERFS_TRY(name_lower_data(sys::At(inode.get()), node));
     LAYERFS_TRY(keep_origin_visible(inode.get(), dir, dirfd->get()));
     if (node.has(Node::kIndexed)) LAYERFS_TRY(settle_before_change(inode.get(), node.lower));
     LAYERFS_TRY(link_into(inode.get(), dirfd->get(), std::string(name).c_str(), there != nullptr));
@@ -50,8 +50,7 @@ Result<Found> Tree::link(Node& node, Node& dir, std::string_view name) {
 
 Result<void> Tree::keep_origin_visible(int inode, Node& dir, int dirfd) {
   if (dir.dir->impure) return {};
-  const auto origin =
-      sys::get_xattr(sys::fd_path(inode), stack_->names().mark(layer::mark::kOrigin));
+  const auto origin = sys::get_xattr(sys::At(inode), stack_->names().mark(layer::mark::kOrigin));
   if (origin) return mark_impure(dir, dirfd);
   if (origin.error() == Errno(ENODATA) || origin.error() == Errno(EOPNOTSUPP)) return {};
   return fail(origin.error());

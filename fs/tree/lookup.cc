@@ -85,8 +85,7 @@ Result<std::unique_ptr<Node>> Tree::make_indexed_node(const LowerFile& lower, in
   if (!fd && fd.error() == Errno(ENOENT)) return nullptr;
   if (!fd) return fail(fd.error());
   LAYERFS_TRY_ASSIGN(struct stat st, sys::stat_fd(fd->get()));
-  LAYERFS_TRY_ASSIGN(layer::Marks marks,
-                     layer::read_marks(sys::fd_path(fd->get()), stack_->names()));
+  LAYERFS_TRY_ASSIGN(layer::Marks marks, layer::read_marks(sys::At(fd->get()), stack_->names()));
   auto node = std::make_unique<Node>(table_.new_id(), ino, st.st_mode);
   node->lower = lower;
   node->lookups = 1;
@@ -99,7 +98,7 @@ Result<std::unique_ptr<Node>> Tree::make_indexed_node(const LowerFile& lower, in
 Result<std::unique_ptr<Node>> Tree::make_upper_node(Node& dir, const Entry& entry, int dirfd,
                                                     const struct stat& st) {
   LAYERFS_TRY_ASSIGN(layer::Marks marks,
-                     layer::read_marks(sys::fd_path(dirfd, entry.name.c_str()), stack_->names()));
+                     layer::read_marks(sys::At(dirfd, entry.name.c_str()), stack_->names()));
   ino_t ino = stack_->map_ino(st.st_dev, st.st_ino);
   if (marks.has_origin) ino = stack_->origin_ino(marks.origin).value_or(ino);
   auto node = std::make_unique<Node>(table_.new_id(), ino, st.st_mode);

@@ -96,8 +96,7 @@ Result<layer::Marks> Tree::lower_marks(const LowerDirPtr& dir, bool more_below) 
     return marks_of(inode);
   }
   LAYERFS_TRY_ASSIGN(FdRef fd, lower_dir(dir));
-  LAYERFS_TRY_ASSIGN(layer::Marks marks,
-                     layer::read_marks(sys::fd_path(fd->get()), stack_->names()));
+  LAYERFS_TRY_ASSIGN(layer::Marks marks, layer::read_marks(sys::At(fd->get()), stack_->names()));
   marks.opaque = marks.opaque || (more_below && layer::has_aufs_opaque(fd->get()));
   return marks;
 }
@@ -117,8 +116,7 @@ Result<void> Tree::list_lower(const LowerDirPtr& dir,
   LAYERFS_TRY_ASSIGN(FdRef path_fd, lower_dir(dir));
   LAYERFS_TRY_ASSIGN(sys::UniqueFd fd,
                      sys::open_beneath(path_fd->get(), "", O_RDONLY | O_DIRECTORY));
-  LAYERFS_TRY_ASSIGN(layer::Marks marks,
-                     layer::read_marks(sys::fd_path(fd.get()), stack_->names()));
+  LAYERFS_TRY_ASSIGN(layer::Marks marks, layer::read_marks(sys::At(fd.get()), stack_->names()));
   const layer::Dialect dialect{.aufs = true, .xattr_whiteouts = marks.xattr_whiteouts};
   auto opaque = layer::list_entries(fd.get(), dialect, stack_->names(), [&](layer::Listed entry) {
     // What was copied up into an impure directory shows the inode number of its origin.
@@ -160,6 +158,15 @@ bool Tree::has_no_xattrs(const Node& node) const {
   if (node.has(Node::kUpper)) return false;
   const auto inode = indexed_inode(node, *shown_lower(node));
   return inode && *inode && ((*inode)->flags & layer::index_flag::kAnyXattr) == 0;
+}
+
+bool Tree::is_known_whole(const LowerFile& file) {
+  const layer::Index* index = index_of(*file.dir);
+  if (index == nullptr) return false;
+  const auto entry = index->find(file.dir->slot, file.name.view());
+  if (!entry || !*entry || (*entry)->whiteout()) return false;
+  const auto inode = index->inode((*entry)->slot);
+  return inode && (inode->flags & layer::index_flag::kMetacopy) == 0;
 }
 
 std::optional<bool> Tree::is_program(const Node& node) const {

@@ -24,7 +24,7 @@ Outcome<void> Tree::make_root() {
   if (!st) return refuse("the root of the topmost layer cannot be read", st.error());
   ino_t ino = stack_->map_ino(st->st_dev, st->st_ino);
   if (has_upper) {
-    auto marks = layer::read_marks(sys::fd_path(fd), stack_->names());
+    auto marks = layer::read_marks(sys::At(fd), stack_->names());
     if (!marks) return refuse("the marks of the upperdir cannot be read", marks.error());
     if (marks->opaque) lowers->clear();
     if (marks->has_origin) ino = stack_->origin_ino(marks->origin).value_or(ino);

@@ -10,9 +10,7 @@ Result<struct stat> Place::stat() const {
   return name_.empty() ? sys::stat_fd(fd_) : sys::stat_at(fd_, name_.c_str());
 }
 
-std::string Place::path() const {
-  return name_.empty() ? sys::fd_path(fd_) : sys::fd_path(fd_, name_.c_str());
-}
+sys::At Place::at() const { return sys::At(fd_, name_.c_str()); }
 
 Result<sys::UniqueFd> Place::open_path() const {
   return name_.empty() ? sys::duplicate(fd_) : sys::open_entry(fd_, name_.c_str());
@@ -122,7 +120,7 @@ Result<struct stat> Tree::attr(const ShapeToken& shape, Node& node) {
   LAYERFS_TRY_ASSIGN(Place at, place(shape, node));
   LAYERFS_TRY_ASSIGN(struct stat st, at.stat());
   if (node.has(Node::kIndexed)) {
-    LAYERFS_TRY_ASSIGN(const int count, union_nlink(at.path(), st, node.lower));
+    LAYERFS_TRY_ASSIGN(const int count, union_nlink(at.at(), st, node.lower));
     st.st_nlink = static_cast<nlink_t>(count);
   }
   return present(node, st);
@@ -175,9 +173,8 @@ Result<sys::UniqueFd> Tree::open_lower_data(const LowerFile& from, int flags) {
     LAYERFS_TRY_ASSIGN(sys::UniqueFd fd,
                        sys::open_beneath(dir->get(), file.name.c_str(), flags | O_NOFOLLOW));
     const std::size_t below = file.dir->position + 1;
-    if (below == stack_->roots().size()) return fd;
-    LAYERFS_TRY_ASSIGN(layer::Marks marks,
-                       layer::read_marks(sys::fd_path(fd.get()), stack_->names()));
+    if (below == stack_->roots().size() || is_known_whole(file)) return fd;
+    LAYERFS_TRY_ASSIGN(layer::Marks marks, layer::read_marks(sys::At(fd.get()), stack_->names()));
     if (!marks.metacopy) return fd;
     // Without a redirect the data has the same name in the directories that merge below.
     LAYERFS_TRY_ASSIGN(const std::vector<LowerDirPtr> siblings, merged_below(file.dir));

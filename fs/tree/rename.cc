@@ -140,17 +140,17 @@ class Rename {
   // What keeps an object itself in a new place: a directory from merging with what it finds there
   // and from losing what it came with, a metacopy from losing its data.
   Result<void> set_marks(const End& moving, const End& place) {
-    const std::string path = sys::fd_path(moving.inode.get());
+    const sys::At at(moving.inode.get());
     const layer::XattrNames& names = tree_.stack().names();
     if (moving.node->is_dir()) {
       const auto& lowers = moving.node->dir->lowers;
       if (!lowers.empty())
-        LAYERFS_TRY(sys::set_xattr(path, names.mark(layer::mark::kRedirect),
+        LAYERFS_TRY(sys::set_xattr(at, names.mark(layer::mark::kRedirect),
                                    "/" + lowers.front()->union_path()));
       else if (place.needs_whiteout)
-        LAYERFS_TRY(sys::set_xattr(path, names.mark(layer::mark::kOpaque), layer::kOpaqueValue));
+        LAYERFS_TRY(sys::set_xattr(at, names.mark(layer::mark::kOpaque), layer::kOpaqueValue));
     } else {
-      LAYERFS_TRY(tree_.name_lower_data(path, *moving.node));
+      LAYERFS_TRY(tree_.name_lower_data(at, *moving.node));
     }
     if (moving.dir == place.dir) return {};
     return tree_.keep_origin_visible(moving.inode.get(), *place.dir, place.dirfd->get());
@@ -230,11 +230,11 @@ class Rename {
   // does not come about it is the same directory to whoever looks.
   Result<void> copy_marks_and_xattrs(int from, int to) {
     const layer::XattrNames& names = tree_.stack().names();
-    const std::string target = sys::fd_path(to);
-    LAYERFS_TRY_ASSIGN(const std::string list, sys::list_xattr(sys::fd_path(from)));
+    const sys::At target(to);
+    LAYERFS_TRY_ASSIGN(const std::string list, sys::list_xattr(sys::At(from)));
     for (const std::string& name : sys::split_xattrs(list)) {
       if (name == names.mark(layer::mark::kRedirect)) continue;
-      LAYERFS_TRY_ASSIGN(const std::string value, sys::get_xattr(sys::fd_path(from), name));
+      LAYERFS_TRY_ASSIGN(const std::string value, sys::get_xattr(sys::At(from), name));
       LAYERFS_TRY(sys::set_xattr(target, name, value));
     }
     return sys::set_xattr(target, names.mark(layer::mark::kOpaque), layer::kOpaqueValue);

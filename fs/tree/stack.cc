@@ -22,7 +22,7 @@ std::uint64_t root_key(std::size_t position) { return ~std::uint64_t{position}; 
 
 Outcome<void> check_xattrs(int dirfd, const std::string& path, const layer::XattrNames& names) {
   const std::string probe = names.mark("layerfs");
-  const std::string at = sys::fd_path(dirfd);
+  const sys::At at(dirfd);
   if (auto set = sys::set_xattr(at, probe, layer::kYes); !set) {
     if (set.error() == Errno(EROFS))
       return refuse("upperdir '" + path + "' is on a read-only file system", EROFS);

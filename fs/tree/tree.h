@@ -31,7 +31,7 @@ struct Found {
 // What the metadata of a node can be reached by, for a few system calls: either a descriptor of
 // the inode, or a directory and a name that stay true while the Place lives (it holds the parent's
 // entries shared). Not for symlinks to be followed: use fd() with AT_EMPTY_PATH or dirfd()/name()
-// with AT_SYMLINK_NOFOLLOW; path() is for calls without either form.
+// with AT_SYMLINK_NOFOLLOW; at() is for what fs/sys has in that form, while the place lives.
 class Place {
  public:
   Place(FdRef fd, std::shared_lock<std::shared_mutex> lock, Name name)
@@ -40,7 +40,7 @@ class Place {
   explicit Place(int borrowed) : fd_(borrowed) {}
 
   Result<struct stat> stat() const;
-  std::string path() const;
+  sys::At at() const;
   // An O_PATH descriptor of the inode.
   Result<sys::UniqueFd> open_path() const;
   // Opens it, not for symlinks.
@@ -125,6 +125,8 @@ class Tree {
   Result<std::string> readlink(const ShapeToken& shape, Node& node);
   // True if it is known, without asking the layer, that users see no xattrs.
   bool has_no_xattrs(const Node& node) const;
+  // Whether an index tells that a lower file's data is where its name is.
+  bool is_known_whole(const LowerFile& file);
   // Whether the data of a lower file is a program or shared library, where an index tells.
   std::optional<bool> is_program(const Node& node) const;
   // The file that holds the data now: of the upper, or read-only of a lower.
@@ -244,9 +246,9 @@ class Tree {
   Result<struct stat> present(Node& node, struct stat st);
 
   // index.cc
-  // How many names the union has for the indexed upper inode at `path`, whose attributes are `st`.
+  // How many names the union has for the indexed upper inode `at`, whose attributes are `st`.
   // `lower` is a name of the lower inode, as far as it is known.
-  Result<int> union_nlink(const std::string& path, const struct stat& st, const LowerFile& lower);
+  Result<int> union_nlink(const sys::At& at, const struct stat& st, const LowerFile& lower);
   // Writes down that the union has `count` names for `inode`.
   void settle_nlink(int inode, int count) noexcept;
   // To be called before an indexed inode gets or loses a name that is not one of the lower's: the
@@ -279,7 +281,7 @@ class Tree {
 
   // link.cc
   // A metacopy that leaves its place says in overlay.redirect where its data is.
-  Result<void> name_lower_data(const std::string& path, const Node& node);
+  Result<void> name_lower_data(const sys::At& at, const Node& node);
   // Brings the lower names of a node that is in the upper there as well.
   Result<void> link_lower_names(Node& node);
   Result<void> link_lower_name(const ShapeToken& shape, Node& node, const HardLinks::Alias& alias);

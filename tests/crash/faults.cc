@@ -106,6 +106,14 @@ FAULTY(int, setxattr,
 FAULTY(int, lsetxattr,
        (const char* path, const char* name, const void* value, size_t size, int flags),
        (path, name, value, size, flags))
+FAULTY(ssize_t, fgetxattr, (int fd, const char* name, void* value, size_t size),
+       (fd, name, value, size))
+FAULTY(ssize_t, flistxattr, (int fd, char* list, size_t size), (fd, list, size))
+FAULTY(int, fsetxattr, (int fd, const char* name, const void* value, size_t size, int flags),
+       (fd, name, value, size, flags))
+FAULTY(int, fremovexattr, (int fd, const char* name), (fd, name))
+FAULTY(int, fchmod, (int fd, mode_t mode), (fd, mode))
+FAULTY(int, fchmodat, (int dir, const char* name, mode_t mode, int flags), (dir, name, mode, flags))
 FAULTY(int, removexattr, (const char* path, const char* name), (path, name))
 FAULTY(int, lremovexattr, (const char* path, const char* name), (path, name))
 
@@ -146,6 +154,8 @@ extern "C" long syscall(long number, ...) {
   va_end(rest);
   if (number == SYS_openat2 && fails("openat2")) return -1;
   if (number == SYS_getdents64 && fails("getdents64")) return -1;
+  // setxattrat, getxattrat, listxattrat, removexattrat
+  if (number >= 463 && number <= 466 && fails("xattr of an entry")) return -1;
   static const auto real = next<long (*)(long, ...)>("syscall");
   return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
