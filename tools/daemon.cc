@@ -67,12 +67,6 @@ Outcome<void> serve_here(fuse::Session& session, const Serve& serve) {
   return serve(session);
 }
 
-void log_to_stderr() {
-  auto logger = spdlog::stderr_logger_mt("layerfs");
-  logger->set_pattern("layerfs: %l: %v");
-  spdlog::set_default_logger(std::move(logger));
-}
-
 void log_to_syslog() {
   auto logger = spdlog::syslog_logger_mt("layerfs-daemon", "layerfs", LOG_PID, LOG_DAEMON);
   logger->set_pattern("%v");
@@ -80,7 +74,6 @@ void log_to_syslog() {
 }
 
 Outcome<void> run_in_foreground(const Start& start, const Serve& serve) {
-  log_to_stderr();
   LAYERFS_TRY_ASSIGN(auto session, start());
   return serve_here(*session, serve);
 }
@@ -172,6 +165,12 @@ Outcome<void> run_in_background(const Start& start, const Serve& serve) {
 }
 
 }  // namespace
+
+void log_to_stderr() {
+  auto logger = spdlog::stderr_logger_mt("layerfs-stderr");
+  logger->set_pattern("layerfs: %l: %v");
+  spdlog::set_default_logger(std::move(logger));
+}
 
 Outcome<void> run_session(const Start& start, const Serve& serve, bool foreground) {
   return foreground ? run_in_foreground(start, serve) : run_in_background(start, serve);

@@ -22,6 +22,12 @@ Outcome<void> write_index(const std::string& layer, const std::string& file, boo
   if (path.filename().empty()) return refuse("'" + file + "' names no file");
   LAYERFS_TRY_ASSIGN(const sys::UniqueFd tree, open_directory(layer));
   LAYERFS_TRY_ASSIGN(const sys::UniqueFd directory, open_directory(path.parent_path()));
+  const std::string within = std::filesystem::canonical(layer) / "";
+  if ((std::filesystem::canonical(path.parent_path()) / "").native().starts_with(within)) {
+    return refuse("'" + file + "' would lie within '" + layer +
+                      "', which must not change any more; write it elsewhere",
+                  EINVAL);
+  }
   return layer::write_index(tree.get(), directory.get(), path.filename().c_str(), user_xattr);
 }
 

@@ -83,6 +83,11 @@ int run_layerfs(const Args& given, Io& io) {
   if (const Command* command = find_command(args[0])) {
     return command->run(Args(args.begin() + 1, args.end()), io);
   }
+  if (args[0] == "--root" || args[0].starts_with("--root=")) {
+    report(io,
+           "--root takes a directory, and a command comes behind it; `layerfs --help` lists them");
+    return kUsage;
+  }
   report(io, "there is no command '" + args[0] + "'; `layerfs --help` lists them");
   return kUsage;
 }

@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "tools/commands.h"
+#include "tools/daemon.h"
 #include "tools/io.h"
 #include "tools/mount_commands.h"
 
@@ -20,6 +21,7 @@ int main(int argc, char** argv) {
   // What a careless caller left open would be kept open by the daemon of a mount.
   ::close_range(3, ~0U, 0);
   layerfs::tools::fill_standard_descriptors();
+  layerfs::tools::log_to_stderr();
   layerfs::tools::Io io = layerfs::tools::standard_io();
   const layerfs::tools::Args args(argv + 1, argv + argc);
   const int status = is_mount_helper(argv[0]) ? layerfs::tools::run_mount_helper(args, io)

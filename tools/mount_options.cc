@@ -318,6 +318,10 @@ Outcome<void> check_layers(const MountRequest& request) {
   if (stack.lowerdirs.empty()) {
     return refuse("no lower directory is given; name at least one with -o lowerdir=DIR", EINVAL);
   }
+  if (!request.snapshot.empty()) {
+    return refuse("a snapshot has layers of its own: give lowerdir or a snapshot, not both",
+                  EINVAL);
+  }
   if (stack.layer_indexes.size() > stack.lowerdirs.size()) {
     return refuse("layerindex names more files than lowerdir has directories", EINVAL);
   }

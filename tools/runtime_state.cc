@@ -42,6 +42,11 @@ json to_json(const MountRecord& record) {
           {"since", record.since}};
 }
 
+// Names need not be UTF-8: what is not is replaced.
+std::string as_written(const json& value) {
+  return value.dump(2, ' ', false, json::error_handler_t::replace);
+}
+
 MountRecord from_json(const json& object) {
   MountRecord record;
   record.mountpoint = object.at("mountpoint");
@@ -140,9 +145,7 @@ RecordFile::RecordFile(const MountRecord& record) {
   sys::UniqueFd file(
       ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!file || ::flock(file.get(), LOCK_EX | LOCK_NB) != 0) return;
-  // Names need not be UTF-8.
-  const std::string text =
-      to_json(record).dump(2, ' ', false, json::error_handler_t::replace) + "\n";
+  const std::string text = as_written(to_json(record)) + "\n";
   if (::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()) ||
       ::rename(temporary.c_str(), path.c_str()) != 0) {
     ::unlink(temporary.c_str());
@@ -166,8 +169,11 @@ Outcome<std::vector<LiveMount>> live_mounts() {
     if (!mount) continue;
     const auto known = records.find(mount->record.device);
     // The number may have been given out again while the daemon of the last mount still ends.
-    if (known != records.end() && known->second.mountpoint == mount->record.mountpoint) {
+    if (known != records.end() &&
+        as_written(known->second.mountpoint) == as_written(mount->record.mountpoint)) {
+      std::string mountpoint = std::move(mount->record.mountpoint);
       mount->record = known->second;
+      mount->record.mountpoint = std::move(mountpoint);
       mount->alive = true;
     }
     mounts.push_back(*std::move(mount));

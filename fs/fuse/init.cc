@@ -55,8 +55,10 @@ Agreed negotiate(const Wishes& wishes, fuse_conn_info& connection) noexcept {
   // Read-ahead of several readers at once must not wait in the kernel.
   connection.max_background = 64;
   connection.congestion_threshold = 48;
-  // Layers may lie on overlayfs.
-  connection.max_backing_stack_depth = FUSE_BACKING_STACKED_OVER;
+  // The kernel stacks two file systems and no more: over layers that lie on none such, this mount
+  // is the first, and overlayfs may go on top.
+  connection.max_backing_stack_depth =
+      wishes.over_stacked ? FUSE_BACKING_STACKED_OVER : FUSE_BACKING_STACKED_UNDER;
   // A request is never given up half done, so INTERRUPT is only noise.
   connection.no_interrupt = 1;
   return agreed;

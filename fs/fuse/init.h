@@ -10,6 +10,7 @@ struct Wishes {
   bool passthrough = false;
   bool writeback = false;  // the kernel grants it only without passthrough
   bool io_uring = false;
+  bool over_stacked = false;  // pass through to files of an overlayfs or FUSE
 };
 
 // What it got.

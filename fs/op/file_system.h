@@ -45,6 +45,9 @@ void set_backing(FileSystem& fs, Backing* backing);
 // requests for good. Conservative: true when not known.
 bool may_have_xattrs(const FileSystem& fs);
 
+// Whether a layer lies on a file system that may itself be stacked over another: overlayfs or FUSE.
+bool lies_on_stacked(const FileSystem& fs);
+
 // True if there is no upper.
 bool is_read_only(const FileSystem& fs);
 

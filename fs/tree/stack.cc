@@ -1,6 +1,8 @@
 #include "fs/tree/stack.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/vfs.h>
 
 #include <algorithm>
 
@@ -36,6 +38,13 @@ Outcome<void> check_xattrs(int dirfd, const std::string& path, const layer::Xatt
   // The probe was set a moment ago; that it cannot be removed would show in the next line's user.
   (void)sys::remove_xattr(at, probe);
   return {};
+}
+
+bool is_stacked(int dirfd) {
+  struct statfs about;
+  if (::fstatfs(dirfd, &about) != 0) return true;
+  const auto type = static_cast<unsigned long>(about.f_type);
+  return type == OVERLAYFS_SUPER_MAGIC || type == FUSE_SUPER_MAGIC;
 }
 
 bool is_beneath(const std::string& inner, const std::string& outer) {
@@ -127,6 +136,12 @@ bool Stack::may_have_xattrs() const {
   return upper_ || std::any_of(layers_.begin(), layers_.end(), [](const auto& layer) {
            return layer->index() == nullptr || layer->index()->xattr_kinds() != 0;
          });
+}
+
+bool Stack::lies_on_stacked() const {
+  return (upper_ && is_stacked(upper_->root.get())) ||
+         std::any_of(layers_.begin(), layers_.end(),
+                     [](const auto& layer) { return is_stacked(layer->root()); });
 }
 
 ino_t Stack::map_ino(dev_t device, ino_t ino) const {

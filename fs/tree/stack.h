@@ -55,6 +55,9 @@ class Stack {
   // False if there is no upper, and the indexes of all layers say that users see no xattr in them.
   bool may_have_xattrs() const;
 
+  // Whether a layer lies on overlayfs or FUSE.
+  bool lies_on_stacked() const;
+
   // st_ino on the union of the inode `ino` of a layer on `device`: the same number while all layers
   // are on one file system, else with the file system's position in the highest byte, as
   // overlayfs's xino has it.

@@ -74,6 +74,22 @@ Outcome<std::unique_ptr<WorkDir>> WorkDir::open(sys::UniqueFd root, const std::s
   return work;
 }
 
+// One is made and removed. A full file system says nothing about what it can hold.
+Outcome<void> WorkDir::check_whiteouts(const std::string& path) {
+  const std::string name = new_name();
+  const auto made = sys::make_node(work_.get(), name.c_str(), S_IFCHR, 0);
+  if (made) {
+    discard(name);
+  } else if (made.error() == Errno(EPERM) || made.error() == Errno(EOPNOTSUPP) ||
+             made.error() == Errno(EINVAL)) {
+    return refuse("workdir '" + path +
+                      "' is on a file system that cannot hold whiteouts (character devices 0:0), "
+                      "which mark what is removed; choose upperdir and workdir on another",
+                  made.error());
+  }
+  return {};
+}
+
 Outcome<void> WorkDir::prepare(const std::string& path, bool is_volatile, bool with_index) {
   auto work = make_and_open(root_.get(), kWork);
   if (!work) return refuse("workdir '" + path + "' cannot be prepared", work.error());
@@ -88,6 +104,7 @@ Outcome<void> WorkDir::prepare(const std::string& path, bool is_volatile, bool w
     if (auto removed = remove_tree(work_.get(), name.c_str()); !removed)
       return refuse("workdir '" + path + "' cannot be cleaned", removed.error());
   }
+  LAYERFS_TRY(check_whiteouts(path));
   if (with_index) {
     auto index = make_and_open(root_.get(), kIndex);
     if (!index) return refuse("workdir '" + path + "' cannot hold an index", index.error());

@@ -48,6 +48,7 @@ class WorkDir {
  private:
   WorkDir() = default;
   Outcome<void> prepare(const std::string& path, bool is_volatile, bool with_index);
+  Outcome<void> check_whiteouts(const std::string& path);
   Result<void> link_whiteout(int dirfd, const char* name);
 
   sys::UniqueFd root_;

@@ -15,6 +15,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "tests/mount/program_fixture.h"
 #include "tests/support/command.h"
 #include "tests/support/idmapped.h"
 #include "tests/support/temp_dir.h"
@@ -26,72 +27,6 @@ using nlohmann::json;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
-
-class Program : public testing::Test {
- protected:
-  Program() {
-    write_file(dir_ / "a/file", "from a");
-    write_file(dir_ / "b/file", "from b");
-    write_file(dir_ / "b/other", "from b");
-    for (const std::string name : {"upper", "work", "mnt"}) dir_.make(name);
-  }
-
-  Ran layerfs(std::vector<std::string> args, const RunOptions& options = {}) const {
-    args.insert(args.begin(), layerfs_program());
-    return run(args, options);
-  }
-  std::string path_of(const std::string& name) const { return dir_ / name; }
-  std::string lower() const { return fmt::format("lowerdir={0}/a:{0}/b", dir_.path().string()); }
-  std::string writable() const {
-    return fmt::format("{0},upperdir={1}/upper,workdir={1}/work", lower(), dir_.path().string());
-  }
-  // Mounts, and expects that it works.
-  void mount(const std::string& options) const {
-    const Ran ran = layerfs({"mount", "-o", options, mnt_});
-    ASSERT_EQ(ran.status, 0) << ran.err;
-  }
-  void expect_refused(const Ran& ran, const std::string& part) const {
-    EXPECT_EQ(ran.status, 1);
-    EXPECT_THAT(ran.err, HasSubstr(part));
-    EXPECT_THAT(ran.err, testing::StartsWith("layerfs: "));
-    EXPECT_FALSE(is_mounted());
-  }
-
-  void must_mount_tmpfs() const {
-    ASSERT_EQ(run({"mount", "-t", "tmpfs", "none", dir_ / "other"}).status, 0);
-  }
-
-  // The line of `layerfs ps --json` about our mount point; null if there is none.
-  json listed() const {
-    json found;
-    const Ran ran = layerfs({"ps", "--json"});
-    for (const json& mount : json::parse(ran.out)) {
-      if (mount.at("mountpoint") == mnt_) found = mount;
-    }
-    return found;
-  }
-  bool is_mounted() const {
-    std::ifstream table("/proc/self/mountinfo");
-    for (std::string line; std::getline(table, line);) {
-      if (line.find(" " + mnt_ + " ") != std::string::npos) return true;
-    }
-    return false;
-  }
-  static bool runs(pid_t pid) {
-    std::ifstream stat(fmt::format("/proc/{}/stat", pid));
-    std::string id, name, state;
-    return static_cast<bool>(stat >> id >> name >> state) && state != "Z" && state != "X";
-  }
-  static bool ends_soon(pid_t pid) {
-    for (int i = 0; i < 500 && runs(pid); ++i) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-    return !runs(pid);
-  }
-
-  const TempDir dir_;
-  const std::string mnt_ = dir_ / "mnt";
-};
 
 TEST_F(Program, MountsDirectoriesAndUnmounts) {
   mount(writable());
@@ -415,41 +350,6 @@ TEST_F(Program, RefusesAWorkDirectoryElsewhere) {
                                       dir_.path().string(), dir_.path().string()),
                           mnt_}),
                  "same file system");
-}
-
-TEST_F(Program, RefusesAnUpperThatIsALowerOrLiesWithinOne) {
-  const std::string dir = dir_.path();
-  for (const std::string name : {"a/inside", "upper/lower", "work/lower"}) dir_.make(name);
-  const auto refused = [&](const std::string& lowers, const std::string& upper,
-                           const std::string& part) {
-    expect_refused(
-        layerfs({"mount", "-o",
-                 fmt::format("lowerdir={},upperdir={},workdir={}/work", lowers, upper, dir), mnt_}),
-        part);
-  };
-  refused(dir + "/a", dir + "/a", "lie within each other");
-  refused(dir + "/b:" + dir + "/a", dir + "/a/inside", "upperdir '" + dir + "/a/inside'");
-  refused(dir + "/upper/lower", dir + "/upper", "lowerdir '" + dir + "/upper/lower'");
-  refused(dir + "/work/lower", dir + "/upper", "workdir '" + dir + "/work'");
-  refused(dir, dir + "/upper", "lie within each other");
-  EXPECT_FALSE(std::filesystem::exists(dir + "/work/work"));
-}
-
-// A daemon would take its own files for them.
-TEST_F(Program, MountsWithoutStandardDescriptors) {
-  const std::string call = layerfs_program() + " mount -o " + writable() + " " + mnt_;
-  ASSERT_EQ(shell(call + " <&- >&- 2>&-").status, 0);
-  EXPECT_EQ(run({"cat", mnt_ + "/file"}, {.timeout_seconds = 10}).out, "from a");
-  EXPECT_EQ(layerfs({"umount", mnt_}).status, 0);
-}
-
-TEST_F(Program, ResultsThatCannotBeWrittenAreAnError) {
-  mount(lower());
-  for (const std::string end : {">/dev/full", ">&-"}) {
-    const Ran ran = shell(layerfs_program() + " ps " + end);
-    EXPECT_EQ(ran.status, 1) << end;
-    EXPECT_THAT(ran.err, HasSubstr("cannot be written to standard output")) << end;
-  }
 }
 
 TEST_F(Program, RefusesAUserWithoutAccessToFuse) {

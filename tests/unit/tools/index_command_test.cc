@@ -51,6 +51,17 @@ TEST(IndexCommand, WritesItForMountsWithUserXattr) {
   EXPECT_TRUE((*index)->describes(root.get(), true).value());
 }
 
+TEST(IndexCommand, WritesNothingIntoWhatItDescribes) {
+  const test::TempDir dir;
+  test::write_file(dir / "layer/a/file", "1");
+  for (const char* file : {"layer/index", "layer/a/index", "layer/../layer/index"}) {
+    const Ran ran = layerfs({"index", dir / "layer", dir / file});
+    EXPECT_EQ(ran.status, kFailed);
+    EXPECT_THAT(ran.err, HasSubstr("would lie within"));
+  }
+  EXPECT_FALSE(std::filesystem::exists(dir / "layer/index"));
+}
+
 TEST(IndexCommand, NamesWhatItCannotOpen) {
   const test::TempDir dir;
   const Ran no_layer = layerfs({"index", dir / "none", dir / "index"});
