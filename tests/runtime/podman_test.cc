@@ -159,14 +159,19 @@ TEST(Podman, BuildsTheLayersThatFuseOverlayfsBuilds) {
                       runtime.file(layerfs_program(), "built.tar"));
 }
 
+// A name of hexadecimal digits may be the beginning of an image's, which `podman diff` looks at
+// first.
 TEST(Podman, CommitsAndResets) {
   Runtime runtime("root");
   const std::string out = runtime(
       layerfs_program(),
       kLoad +
-          "podman run --name c --network=none $limits $image sh -c 'rm /etc/issue; echo > /new; "
-          "chmod 700 /opt'; podman diff c | sort; podman commit -q c localhost/c:1 >/dev/null;"
-          "podman rm c >/dev/null; run localhost/c:1 sh -c 'test -e /etc/issue || ls /new; stat -c "
+          "podman run --name writer --network=none $limits $image sh -c 'rm /etc/issue; echo > "
+          "/new; "
+          "chmod 700 /opt'; podman diff writer | sort; podman commit -q writer localhost/c:1 "
+          ">/dev/null;"
+          "podman rm writer >/dev/null; run localhost/c:1 sh -c 'test -e /etc/issue || ls /new; "
+          "stat -c "
           "%a /opt'; podman system reset -f >/dev/null; mount | grep -c $(dirname $HOME)/store || "
           "true; find $HOME/../store/root/overlay -mindepth 1 2>/dev/null | wc -l || true");
   EXPECT_EQ(out, "A /new\nC /etc\nC /opt\nD /etc/issue\n/new\n700\n0\n0\n");
