@@ -11,16 +11,15 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
 #include "tests/support/command.h"
 #include "tests/support/temp_dir.h"
 
 namespace layerfs::test {
 
-class Program : public testing::Test {
+class ProgramFixture : public testing::Test {
  protected:
-  Program() {
+  ProgramFixture() {
     write_file(dir_ / "a/file", "from a");
     write_file(dir_ / "b/file", "from b");
     write_file(dir_ / "b/other", "from b");
@@ -52,15 +51,6 @@ class Program : public testing::Test {
     ASSERT_EQ(run({"mount", "-t", "tmpfs", "none", dir_ / "other"}).status, 0);
   }
 
-  // The line of `layerfs ps --json` about our mount point; null if there is none.
-  nlohmann::json listed() const {
-    nlohmann::json found;
-    const Ran ran = layerfs({"ps", "--json"});
-    for (const nlohmann::json& mount : nlohmann::json::parse(ran.out)) {
-      if (mount.at("mountpoint") == mnt_) found = mount;
-    }
-    return found;
-  }
   bool is_mounted() const {
     std::ifstream table("/proc/self/mountinfo");
     for (std::string line; std::getline(table, line);) {

@@ -28,6 +28,19 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 
+class Program : public ProgramFixture {
+ protected:
+  // The line of `layerfs ps --json` about our mount point; null if there is none.
+  json listed() const {
+    json found;
+    const Ran ran = layerfs({"ps", "--json"});
+    for (const json& mount : json::parse(ran.out)) {
+      if (mount.at("mountpoint") == mnt_) found = mount;
+    }
+    return found;
+  }
+};
+
 TEST_F(Program, MountsDirectoriesAndUnmounts) {
   mount(writable());
   EXPECT_EQ(read_file(mnt_ + "/file"), "from a");

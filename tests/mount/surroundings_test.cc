@@ -15,7 +15,9 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-TEST_F(Program, RefusesAnUpperThatIsALowerOrLiesWithinOne) {
+class Surroundings : public ProgramFixture {};
+
+TEST_F(Surroundings, RefusesAnUpperThatIsALowerOrLiesWithinOne) {
   const std::string dir = dir_.path();
   for (const std::string name : {"a/inside", "upper/lower", "work/lower"}) dir_.make(name);
   const auto refused = [&](const std::string& lowers, const std::string& upper,
@@ -33,7 +35,7 @@ TEST_F(Program, RefusesAnUpperThatIsALowerOrLiesWithinOne) {
   EXPECT_FALSE(std::filesystem::exists(dir + "/work/work"));
 }
 
-TEST_F(Program, RefusesAnUpperThatCannotHoldWhiteouts) {
+TEST_F(Surroundings, RefusesAnUpperThatCannotHoldWhiteouts) {
   mount(writable());
   for (const std::string name : {"mnt/upper", "mnt/work", "outer"}) dir_.make(name);
   const Ran ran = layerfs({"mount", "-o",
@@ -44,7 +46,7 @@ TEST_F(Program, RefusesAnUpperThatCannotHoldWhiteouts) {
   EXPECT_THAT(ran.err, HasSubstr("cannot hold whiteouts"));
 }
 
-TEST_F(Program, IsALayerOfItselfAndOfTheKernelsOverlayfs) {
+TEST_F(Surroundings, IsALayerOfItselfAndOfTheKernelsOverlayfs) {
   mount(writable());
   for (const std::string name : {"outer", "upper2", "work2"}) dir_.make(name);
   const std::string union_of =
@@ -59,7 +61,7 @@ TEST_F(Program, IsALayerOfItselfAndOfTheKernelsOverlayfs) {
   }
 }
 
-TEST_F(Program, NamesThatAreNotTextAreListedAndUnmounted) {
+TEST_F(Surroundings, NamesThatAreNotTextAreListedAndUnmounted) {
   const std::string odd = dir_.make("line\nfeed\xff");
   ASSERT_EQ(layerfs({"mount", "-o", lower(), odd}).status, 0);
   const Ran listed = layerfs({"ps", "--json"});
@@ -68,7 +70,7 @@ TEST_F(Program, NamesThatAreNotTextAreListedAndUnmounted) {
   EXPECT_EQ(layerfs({"umount", odd}).status, 0);
 }
 
-TEST_F(Program, WarningsOfTheLayersAreSentences) {
+TEST_F(Surroundings, WarningsOfTheLayersAreSentences) {
   const Ran ran =
       layerfs({"mount", "-o",
                fmt::format("lowerdir={0}/a,layerindex={0}/a/file", dir_.path().string()), mnt_});
@@ -76,19 +78,19 @@ TEST_F(Program, WarningsOfTheLayersAreSentences) {
   EXPECT_THAT(ran.err, testing::StartsWith("layerfs: warning: the layer index"));
 }
 
-TEST_F(Program, RefusesASnapshotBesideLowerDirectories) {
+TEST_F(Surroundings, RefusesASnapshotBesideLowerDirectories) {
   expect_refused(layerfs({"mount", "-o", lower() + ",snapshot=one", mnt_}), "not both");
 }
 
 // A daemon would take its own files for them.
-TEST_F(Program, MountsWithoutStandardDescriptors) {
+TEST_F(Surroundings, MountsWithoutStandardDescriptors) {
   const std::string call = layerfs_program() + " mount -o " + writable() + " " + mnt_;
   ASSERT_EQ(shell(call + " <&- >&- 2>&-").status, 0);
   EXPECT_EQ(run({"cat", mnt_ + "/file"}, {.timeout_seconds = 10}).out, "from a");
   EXPECT_EQ(layerfs({"umount", mnt_}).status, 0);
 }
 
-TEST_F(Program, ResultsThatCannotBeWrittenAreAnError) {
+TEST_F(Surroundings, ResultsThatCannotBeWrittenAreAnError) {
   mount(lower());
   for (const std::string end : {">/dev/full", ">&-"}) {
     const Ran ran = shell(layerfs_program() + " ps " + end);
