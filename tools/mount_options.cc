@@ -152,6 +152,21 @@ Outcome<void> set_passthrough(const Option& option, op::PassthroughPolicy& targe
   return refuse_value(option, "auto, all, upper or none");
 }
 
+// fuse-overlayfs's option, as containers-storage gives it.
+Outcome<void> set_record_owners(const Option& option, layer::RecordKind& target) {
+  using Choice = std::pair<std::string_view, layer::RecordKind>;
+  constexpr std::array<Choice, 3> kChoices = {{{"0", layer::RecordKind::kNone},
+                                               {"1", layer::RecordKind::kPrivileged},
+                                               {"2", layer::RecordKind::kContainers}}};
+  for (const auto& [name, kind] : kChoices) {
+    if (option.value == name) {
+      target = kind;
+      return {};
+    }
+  }
+  return refuse_value(option, "0, 1 (security. attributes) or 2 (user. attributes)");
+}
+
 Outcome<void> set_transport(const Option& option, fuse::Transport& target) {
   using Choice = std::pair<std::string_view, fuse::Transport>;
   constexpr std::array<Choice, 3> kChoices = {{{"auto", fuse::Transport::kAuto},
@@ -224,6 +239,7 @@ Outcome<void> apply_layer_option(const Option& option, MountRequest& request, bo
   if (option.key == "metacopy") return set_switch(option, stack.metacopy);
   if (option.key == "index") return set_switch(option, stack.index);
   if (option.key == "passthrough") return set_passthrough(option, stack.passthrough);
+  if (option.key == "xattr_permissions") return set_record_owners(option, stack.record_owners);
   if (option.text == "userxattr") {
     stack.user_xattr = true;
   } else if (option.text == "volatile") {

@@ -20,6 +20,7 @@
 #include "layerstore/layer_index.h"
 #include "layerstore/snapshot.h"
 #include "layerstore/store.h"
+#include "layerstore/tree_writer.h"
 #include "tools/daemon.h"
 #include "tools/runtime_state.h"
 
@@ -76,6 +77,10 @@ Outcome<Leases> resolve_image(MountOrder& mount) {
   LAYERFS_TRY_ASSIGN(const store::Store store, store::Store::open(mount.root));
   Leases leases;
   op::StackOptions& stack = mount.request.mount.stack;
+  // A store whose user has no other ids cannot serve anybody else; the modes are shown all the
+  // same.
+  stack.recorded_owners_shown =
+      store::TreeFormat::for_this_process().ownership == store::Ownership::kReal;
   if (mount.request.mount.read_only && mount.request.snapshot.empty()) {
     LAYERFS_TRY_ASSIGN(const store::Image image, store.find(mount.image));
     LAYERFS_TRY_ASSIGN(leases.layers, store.layers(image));

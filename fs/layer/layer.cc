@@ -25,7 +25,7 @@ std::unique_ptr<Index> open_index(const std::string& path, int root, bool user_x
 }  // namespace
 
 Outcome<std::unique_ptr<Layer>> Layer::open(const std::string& path, const std::string& index,
-                                            bool user_xattr) {
+                                            bool user_xattr, const RecordedOwners& owners) {
   auto directory = sys::open_path(path.c_str(), O_PATH | O_DIRECTORY);
   if (!directory)
     return refuse("lowerdir '" + path + "' cannot be opened as a directory", directory.error());
@@ -38,6 +38,8 @@ Outcome<std::unique_ptr<Layer>> Layer::open(const std::string& path, const std::
   if (!st) return refuse("lowerdir '" + path + "' cannot be read", st.error());
   layer->device_ = st->st_dev;
   if (!index.empty()) layer->index_ = open_index(index, layer->root_.get(), user_xattr);
+  const RecordKind recorded = OwnerRecords::find(sys::At(layer->root_.get()));
+  if (recorded != RecordKind::kNone) layer->records_ = OwnerRecords(recorded, owners);
   return layer;
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "fs/layer/index.h"
+#include "fs/layer/owner_records.h"
 #include "fs/sys/failure.h"
 #include "fs/sys/unique_fd.h"
 
@@ -17,13 +18,16 @@ class Layer {
   // its mount, so that a mistake of this program is an error and not a changed layer. `index`: the
   // file that holds the layer's index, or empty. One that is missing, broken or not of this very
   // directory and kind of marks is not used; all but the first are logged.
+  // Where its root says so, owners and modes are those of its records; `owners` says whose they are
+  // shown to be.
   static Outcome<std::unique_ptr<Layer>> open(const std::string& path, const std::string& index,
-                                              bool user_xattr);
+                                              bool user_xattr, const RecordedOwners& owners = {});
 
   int root() const { return root_.get(); }  // O_PATH; the layer's own
   dev_t device() const { return device_; }
   const Index* index() const { return index_.get(); }  // null: it has none
-  const std::string& path() const { return path_; }    // as it was given, for messages
+  const OwnerRecords& records() const { return records_; }
+  const std::string& path() const { return path_; }  // as it was given, for messages
 
  private:
   Layer() = default;
@@ -31,6 +35,7 @@ class Layer {
   sys::UniqueFd root_;
   dev_t device_ = 0;
   std::unique_ptr<Index> index_;
+  OwnerRecords records_;
 };
 
 }  // namespace layerfs::layer

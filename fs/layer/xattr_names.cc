@@ -2,6 +2,8 @@
 
 #include <linux/limits.h>
 
+#include <algorithm>
+
 namespace layerfs::layer {
 namespace {
 
@@ -10,7 +12,8 @@ constexpr std::string_view kEscape = "overlay.";
 }  // namespace
 
 bool XattrNames::is_private(std::string_view on_disk) const {
-  return is_own(on_disk) && !on_disk.substr(prefix_.size()).starts_with(kEscape);
+  if (is_own(on_disk)) return !on_disk.substr(prefix_.size()).starts_with(kEscape);
+  return std::find(others_.begin(), others_.end(), on_disk) != others_.end();
 }
 
 Result<std::string> XattrNames::on_disk(std::string_view visible) const {

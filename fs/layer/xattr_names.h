@@ -3,6 +3,8 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "fs/sys/result.h"
 
@@ -11,7 +13,7 @@ namespace layerfs::layer {
 // Kernel overlayfs keeps its marks in trusted.overlay.* or, with the mount option userxattr, in
 // user.overlay.*; what a user stores under that prefix lies in the layer as <prefix>overlay.*
 // (fs/overlayfs/xattrs.c, Linux 6.7). The other of the two prefixes means nothing special.
-// Immutable; thread-safe.
+// Immutable but for add_private(); thread-safe.
 class XattrNames {
  public:
   explicit XattrNames(bool user_xattr)
@@ -19,6 +21,9 @@ class XattrNames {
 
   // The name of a mark: mark("opaque").
   std::string mark(std::string_view suffix) const { return prefix_ + std::string(suffix); }
+
+  // Makes `name` a mark, too. Before the names are used.
+  void add_private(std::string name) { others_.push_back(std::move(name)); }
 
   // Whether the xattr of a layer is a mark: never shown to users, never copied up as it is.
   bool is_private(std::string_view on_disk) const;
@@ -33,6 +38,7 @@ class XattrNames {
   bool is_own(std::string_view name) const { return name.starts_with(prefix_); }
 
   std::string prefix_;
+  std::vector<std::string> others_;
 };
 
 }  // namespace layerfs::layer

@@ -25,7 +25,7 @@ Result<void> kill_suidgid(const FileSystem& fs, const tree::Place& place, const 
   LAYERFS_TRY_ASSIGN(const struct stat st, place.stat());
   if (!S_ISREG(st.st_mode)) return {};
   if (chowned && (st.st_mode & (S_ISUID | S_ISGID)) == 0) return {};
-  return drop_privileges(fs, place.at(), caller);
+  return drop_privileges(fs, place, caller);
 }
 
 // What to store for a new owner that is shown as `id`; -1 leaves it as it is.
@@ -40,14 +40,14 @@ Result<void> change_owner(const FileSystem& fs, const tree::Place& place,
                           const AttrChange& change) {
   LAYERFS_TRY_ASSIGN(const uid_t uid, stored_owner(fs.ids.users, change.uid));
   LAYERFS_TRY_ASSIGN(const gid_t gid, stored_owner(fs.ids.groups, change.gid));
-  return sys::chown_at(place.dirfd(), place.name(), uid, gid);
+  return place.chown(uid, gid);
 }
 
 // The owner before the mode, since chown clears setuid; times last, since a new size sets them.
 Result<void> apply(const FileSystem& fs, const tree::Place& place, const AttrChange& change) {
   const bool chowns = change.uid || change.gid;
   if (chowns) LAYERFS_TRY(change_owner(fs, place, change));
-  if (change.mode) LAYERFS_TRY(sys::chmod_at(place.at(), *change.mode & 07777));
+  if (change.mode) LAYERFS_TRY(place.chmod(*change.mode & 07777));
   if (change.size) LAYERFS_TRY(sys::truncate_at(place.at(), *change.size));
   if (change.kill_suidgid) LAYERFS_TRY(kill_suidgid(fs, place, *change.kill_suidgid, chowns));
   return change_times(place, change);

@@ -31,7 +31,10 @@ Result<std::size_t> write(FileSystem& fs, NodeId id, HandleId, std::span<const s
                           off_t offset, const std::optional<Caller>& kill_suidgid) {
   LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
   LAYERFS_TRY_ASSIGN(tree::DataFd file, fs.open_files.writable_data(*node));
-  if (kill_suidgid) LAYERFS_TRY(drop_privileges(fs, sys::At(file->get()), *kill_suidgid));
+  if (kill_suidgid) {
+    const auto place = tree::Place(file->get()).recorded_in(fs.tree->upper()->records);
+    LAYERFS_TRY(drop_privileges(fs, place, *kill_suidgid));
+  }
   return sys::write_at(file->get(), data, offset);
 }
 

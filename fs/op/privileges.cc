@@ -43,17 +43,17 @@ bool says_no_capability(const Result<std::string>& answer) {
   return !answer && (answer.error() == Errno(ENODATA) || answer.error() == Errno(EOPNOTSUPP));
 }
 
-Result<void> drop_privileges(const FileSystem& fs, const sys::At& at, const Caller& caller) {
-  LAYERFS_TRY_ASSIGN(const struct stat st, sys::stat_of(at));
+Result<void> drop_privileges(const FileSystem& fs, const tree::Place& place, const Caller& caller) {
+  LAYERFS_TRY_ASSIGN(const struct stat st, place.stat());
   if (!S_ISREG(st.st_mode)) return {};
   mode_t mode = st.st_mode & 07777 & ~mode_t{S_ISUID};
   const bool is_setgid = (mode & S_ISGID) != 0;
   if (is_setgid &&
       ((mode & S_IXGRP) != 0 || !may_keep_setgid(caller, fs.ids.groups.shown(st.st_gid))))
     mode &= ~mode_t{S_ISGID};
-  if (mode != (st.st_mode & 07777)) LAYERFS_TRY(sys::chmod_at(at, mode));
-  if (says_no_capability(sys::get_xattr(at, kCapability))) return {};
-  return sys::remove_xattr(at, kCapability);
+  if (mode != (st.st_mode & 07777)) LAYERFS_TRY(place.chmod(mode));
+  if (says_no_capability(sys::get_xattr(place.at(), kCapability))) return {};
+  return sys::remove_xattr(place.at(), kCapability);
 }
 
 }  // namespace layerfs::op

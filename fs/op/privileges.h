@@ -7,6 +7,7 @@
 #include "fs/op/types.h"
 #include "fs/sys/at.h"
 #include "fs/sys/result.h"
+#include "fs/tree/tree.h"
 
 namespace layerfs::op {
 
@@ -25,9 +26,9 @@ bool may_keep_setgid(const Caller& caller, gid_t gid);
 // though the file may be written.
 bool says_no_capability(const Result<std::string>& answer);
 
-// Clears setuid, setgid and security.capability of the regular file `at`,
-// as setattr_should_drop_suidgid and cap_inode_killpriv of the kernel. Setgid without group
-// execution stays where the caller may keep it.
-Result<void> drop_privileges(const FileSystem& fs, const sys::At& at, const Caller& caller);
+// Clears setuid, setgid and security.capability of a regular file in the upper, as
+// setattr_should_drop_suidgid and cap_inode_killpriv of the kernel. Setgid without group execution
+// stays where the caller may keep it.
+Result<void> drop_privileges(const FileSystem& fs, const tree::Place& place, const Caller& caller);
 
 }  // namespace layerfs::op

@@ -21,16 +21,17 @@ bool is_plain_name(std::string_view name, mode_t type) {
 
 Result<std::string> read_value(FileSystem& fs, tree::Node& node, const std::string& on_disk) {
   auto shape = fs.tree->enter();
-  if (is_plain_name(on_disk, node.type) && fs.tree->has_no_xattrs(node)) return fail(ENODATA);
+  const bool none = is_plain_name(on_disk, node.type) && fs.tree->has_no_xattrs(node);
+  if (none || fs.tree->stack().names().is_private(on_disk)) return fail(ENODATA);
   LAYERFS_TRY_ASSIGN(tree::Place place, fs.tree->place(shape, node));
   return sys::get_xattr(place.at(), on_disk);
 }
 
-Result<void> drop_setgid(const sys::At& at, mode_t type) {
+Result<void> drop_setgid(const tree::Place& place, mode_t type) {
   if (!S_ISREG(type) && !S_ISDIR(type)) return {};
-  LAYERFS_TRY_ASSIGN(const struct stat st, sys::stat_of(at));
+  LAYERFS_TRY_ASSIGN(const struct stat st, place.stat());
   if ((st.st_mode & S_ISGID) == 0) return {};
-  return sys::chmod_at(at, st.st_mode & 07777 & ~mode_t{S_ISGID});
+  return place.chmod(st.st_mode & 07777 & ~mode_t{S_ISGID});
 }
 
 void forget_default_acl(tree::Node& node) {
@@ -78,10 +79,12 @@ Result<void> setxattr(FileSystem& fs, NodeId id, const std::string& name, std::s
   LAYERFS_TRY(fs.tree->copy_up(*node, tree::CopyUpDepth::metadata()));
   auto shape = fs.tree->enter();
   LAYERFS_TRY_ASSIGN(tree::Place place, fs.tree->place(shape, *node));
+  if (fs.tree->stack().names().is_private(on_disk)) return fail(EPERM);
   LAYERFS_TRY(sys::set_xattr(place.at(), on_disk, value, flags));
+  if (is_acl(name)) LAYERFS_TRY(place.follow_acl());
   forget_default_acl(*node);
   if (!kill_sgid) return {};
-  return drop_setgid(place.at(), node->type);
+  return drop_setgid(place, node->type);
 }
 
 Result<void> removexattr(FileSystem& fs, NodeId id, const std::string& name) {
@@ -91,7 +94,8 @@ Result<void> removexattr(FileSystem& fs, NodeId id, const std::string& name) {
   if (name == "system.posix_acl_default" && !node->is_dir()) return {};
   // What is not there is no reason to copy a file up. In the upper it is the file system's to say:
   // an ACL that is not there can be removed, other xattrs can't.
-  if (!node->has(tree::Node::kUpper)) LAYERFS_TRY(read_value(fs, *node, on_disk));
+  const bool hidden = fs.tree->stack().names().is_private(on_disk);
+  if (hidden || !node->has(tree::Node::kUpper)) LAYERFS_TRY(read_value(fs, *node, on_disk));
   LAYERFS_TRY(fs.tree->copy_up(*node, tree::CopyUpDepth::metadata()));
   auto shape = fs.tree->enter();
   LAYERFS_TRY_ASSIGN(tree::Place place, fs.tree->place(shape, *node));

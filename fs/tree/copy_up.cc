@@ -62,20 +62,16 @@ class CopyUp {
  private:
   Result<void> look_at_source() {
     auto shape = tree_.enter();
-    if (node_.is_dir()) {
-      const LowerDirPtr& top = node_.dir->lowers.front();
-      LAYERFS_TRY_ASSIGN(source_dir_, tree_.lower_dir(top));
-      device_ = top->layer->device();
-    } else {
-      LAYERFS_TRY_ASSIGN(source_dir_, tree_.lower_dir(node_.lower.dir));
-      source_name_ = node_.lower.name;
-      device_ = node_.lower.dir->layer->device();
-    }
+    const LowerDirPtr& from = node_.is_dir() ? node_.dir->lowers.front() : node_.lower.dir;
+    LAYERFS_TRY_ASSIGN(source_dir_, tree_.lower_dir(from));
+    if (!node_.is_dir()) source_name_ = node_.lower.name;
+    source_records_ = &from->layer->records();
+    device_ = from->layer->device();
     LAYERFS_TRY_ASSIGN(const std::optional<struct stat> known, tree_.indexed_attr(node_));
     if (known) {
       st_ = *known;
     } else {
-      LAYERFS_TRY_ASSIGN(st_, source().stat());
+      LAYERFS_TRY_ASSIGN(st_, records().any() ? source().stored_stat() : source().stat());
     }
     // An inode with several names keeps its identity only if the index holds the others to it.
     indexed_ = !node_.is_dir() && st_.st_nlink > 1 && tree_.stack().options().index;
@@ -85,7 +81,10 @@ class CopyUp {
     return {};
   }
 
-  Place source() const { return Place(source_dir_, {}, source_name_); }
+  Place source() const {
+    return Place(source_dir_, {}, source_name_).recorded_in(*source_records_);
+  }
+  const layer::OwnerRecords& records() const { return tree_.upper()->records; }
 
   Result<void> regular() {
     WorkName name(*tree_.upper()->work);
@@ -103,8 +102,14 @@ class CopyUp {
   // A file without a name leaves nothing behind when the daemon dies, and nobody else can open it:
   // so it may have its owner and mode from the beginning.
   Result<sys::UniqueFd> open_temporary(WorkName& name) {
-    sys::create_as(st_.st_uid, st_.st_gid);
-    auto file = sys::open_tmpfile(name.dirfd(), st_.st_mode & 0777);
+    if (records().any()) {
+      sys::create_as_daemon();
+    } else {
+      sys::create_as(st_.st_uid, st_.st_gid);
+    }
+    auto file = sys::open_tmpfile(name.dirfd(), records().any()
+                                                    ? layer::OwnerRecords::mode_on_disk(st_.st_mode)
+                                                    : st_.st_mode & 0777);
     if (file || file.error() != Errno(EOPNOTSUPP)) return file;
     sys::create_as_daemon();
     auto named = sys::open_beneath(name.dirfd(), name.c_str(), O_RDWR | O_CREAT | O_EXCL, 0600);
@@ -154,6 +159,7 @@ class CopyUp {
   // set again; a directory's setgid or default ACL may have made it another.
   Result<void> give_metadata(int fd) {
     const sys::At at(fd);
+    if (records().any()) return give_recorded_metadata(fd, at);
     LAYERFS_TRY_ASSIGN(const struct stat made, sys::stat_fd(fd));
     const bool owned = made.st_uid == st_.st_uid && made.st_gid == st_.st_gid;
     if (!owned) LAYERFS_TRY(sys::chown_fd(fd, st_.st_uid, st_.st_gid));
@@ -163,6 +169,23 @@ class CopyUp {
     }
     const bool has_mode = owned && !any_xattr && made.st_mode == st_.st_mode;
     if (!S_ISLNK(node_.type) && !has_mode) LAYERFS_TRY(sys::chmod_fd(fd, st_.st_mode & 07777));
+    LAYERFS_TRY(set_marks(at));
+    return set_times(fd);
+  }
+
+  // The same where owner and mode are recorded. The file itself stays the daemon's.
+  Result<void> give_recorded_metadata(int fd, const sys::At& at) {
+    if (!tree_.has_no_xattrs(node_)) {
+      LAYERFS_TRY(copy_xattrs(source().at(), at, tree_.stack().names()));
+    }
+    const bool recorded = records().can_hold(st_.st_mode);
+    if (recorded) {
+      LAYERFS_TRY(records().write(at, st_));
+    } else {
+      LAYERFS_TRY(Place(fd).recorded_in(records()).chown(st_.st_uid, st_.st_gid));
+    }
+    const mode_t own = recorded ? layer::OwnerRecords::mode_on_disk(st_.st_mode) : st_.st_mode;
+    if (!S_ISLNK(st_.st_mode)) LAYERFS_TRY(sys::chmod_fd(fd, own & 07777));
     LAYERFS_TRY(set_marks(at));
     return set_times(fd);
   }
@@ -293,6 +316,7 @@ class CopyUp {
   const CopyUpDepth depth_;
   FdRef source_dir_;
   Name source_name_;
+  const layer::OwnerRecords* source_records_ = nullptr;
   dev_t device_ = 0;
   struct stat st_ = {};
   std::string origin_;

@@ -2,6 +2,9 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <functional>
 
 #include "fs/layer/marks.h"
 #include "fs/sys/credentials.h"
@@ -32,6 +35,20 @@ Result<void> make(int dirfd, const char* name, const NewObject& object, mode_t m
   return {};
 }
 
+mode_t mode_of_recorded(mode_t mode) {
+  return (mode & S_IFMT) | layer::OwnerRecords::mode_on_disk(mode);
+}
+
+// Records whose `at`, made with mode_of_recorded(), is.
+Result<void> record_new(const layer::OwnerRecords& records, const sys::At& at, struct stat st,
+                        const NewObject& object, mode_t mode) {
+  // A default ACL may have taken bits away.
+  st.st_mode = mode & (st.st_mode | 07000);
+  st.st_uid = object.uid;
+  st.st_gid = object.gid;
+  return records.write(at, st);
+}
+
 }  // namespace
 
 // One creation, under the parent's exclusive mutex.
@@ -51,37 +68,71 @@ class Creation {
     mode_ = has_default_acl(*dir_.dir, dirfd_->get()) || S_ISLNK(object_.mode)
                 ? object_.mode
                 : object_.mode & ~object_.umask;
-    if (there == nullptr) {
+    if (records().any()) {
+      LAYERFS_TRY(inherit_group());
+      LAYERFS_TRY(make_aside(there != nullptr));
+    } else if (there == nullptr) {
       LAYERFS_TRY(make(dirfd_->get(), name_.c_str(), object_, mode_, opened_));
     } else {
-      LAYERFS_TRY(make_over_whiteout());
+      LAYERFS_TRY(make_aside(true));
     }
     return enter_into_directory();
   }
 
  private:
-  // Prepared aside and put in place by one rename, so that what the whiteout hides never shows.
-  Result<void> make_over_whiteout() {
+  const layer::OwnerRecords& records() const { return tree_.upper()->records; }
+
+  // What a file system does where the directory is setgid; a record is all that says so here.
+  Result<void> inherit_group() {
+    LAYERFS_TRY_ASSIGN(const struct stat real, sys::stat_fd(dirfd_->get()));
+    LAYERFS_TRY_ASSIGN(const struct stat parent, records().stored(sys::At(dirfd_->get()), real));
+    if ((parent.st_mode & S_ISGID) == 0) return {};
+    object_.gid = parent.st_gid;
+    if (S_ISDIR(mode_)) mode_ |= S_ISGID;
+    return {};
+  }
+
+  // Makes it in `dirfd`, with its record where the upper has such. `made` is called in between.
+  Result<void> make_prepared(int dirfd, const char* name, const std::function<void()>& made) {
+    const bool recorded = records().can_hold(mode_);
+    NewObject object = object_;
+    if (records().any()) {
+      object.uid = ::geteuid();
+      object.gid = ::getegid();
+    }
+    LAYERFS_TRY(make(dirfd, name, object, recorded ? mode_of_recorded(mode_) : mode_, opened_));
+    made();
+    if (recorded) {
+      LAYERFS_TRY_ASSIGN(const struct stat st, sys::stat_at(dirfd, name));
+      return record_new(records(), sys::At(dirfd, name), st, object_, mode_);
+    }
+    if (!records().any()) return {};
+    return Place(dirfd, Name(name)).recorded_in(records()).chown(object_.uid, object_.gid);
+  }
+
+  // Prepared aside and put in place by one rename, so that what a whiteout hides never shows.
+  Result<void> make_aside(bool over_whiteout) {
     WorkDir& work = *tree_.upper()->work;
     LAYERFS_TRY_ASSIGN(struct stat parent, sys::stat_fd(dirfd_->get()));
     WorkName name(work);
     if ((parent.st_mode & S_ISGID) != 0 || has_default_acl(*dir_.dir, dirfd_->get())) {
       WorkName likeness(work);
       LAYERFS_TRY_ASSIGN(sys::UniqueFd in, make_likeness(likeness, parent));
-      LAYERFS_TRY(make(in.get(), name.c_str(), object_, mode_, opened_));
+      LAYERFS_TRY(make_prepared(in.get(), name.c_str(), [] {}));
       LAYERFS_TRY(sys::rename_at(in.get(), name.c_str(), work.fd(), name.c_str()));
+      name.made();
     } else {
-      LAYERFS_TRY(make(work.fd(), name.c_str(), object_, mode_, opened_));
+      LAYERFS_TRY(make_prepared(work.fd(), name.c_str(), [&] { name.made(); }));
     }
-    name.made();
-    if (S_ISDIR(mode_)) {
+    if (S_ISDIR(mode_) && over_whiteout) {
       LAYERFS_TRY(sys::set_xattr(sys::At(work.fd(), name.c_str()),
                                  tree_.stack().names().mark(layer::mark::kOpaque),
                                  layer::kOpaqueValue));
       // A directory cannot replace what is none: they change places, and the whiteout goes.
       return sys::rename_at(work.fd(), name.c_str(), dirfd_->get(), name_.c_str(), RENAME_EXCHANGE);
     }
-    LAYERFS_TRY(sys::rename_at(work.fd(), name.c_str(), dirfd_->get(), name_.c_str()));
+    LAYERFS_TRY(sys::rename_at(work.fd(), name.c_str(), dirfd_->get(), name_.c_str(),
+                               over_whiteout ? 0 : RENAME_NOREPLACE));
     name.published();
     return {};
   }
@@ -106,7 +157,9 @@ class Creation {
     entry.type = static_cast<unsigned char>(IFTODT(mode_));
     entry.ino = 0;
     entry.whiteout = false;
-    LAYERFS_TRY_ASSIGN(struct stat st, sys::stat_at(dirfd_->get(), name_.c_str()));
+    LAYERFS_TRY_ASSIGN(const struct stat real, sys::stat_at(dirfd_->get(), name_.c_str()));
+    LAYERFS_TRY_ASSIGN(const struct stat st,
+                       tree_.upper_attr(sys::At(dirfd_->get(), name_.c_str()), real));
     auto node = std::make_unique<Node>(tree_.table_.new_id(),
                                        tree_.stack().map_ino(st.st_dev, st.st_ino), st.st_mode);
     node->set(Node::kUpper);
@@ -122,7 +175,7 @@ class Creation {
   Tree& tree_;
   Node& dir_;
   const Name name_;
-  const NewObject& object_;
+  NewObject object_;
   sys::UniqueFd* const opened_;
   FdRef dirfd_;
   mode_t mode_ = 0;
@@ -144,9 +197,19 @@ Result<Found> Tree::create_unnamed(Node& dir, const NewObject& object, sys::Uniq
   LAYERFS_TRY_ASSIGN(FdRef dirfd, upper_dir(shape, dir));
   const mode_t mode =
       has_default_acl(*dir.dir, dirfd->get()) ? object.mode : object.mode & ~object.umask;
-  sys::create_as(object.uid, object.gid);
-  LAYERFS_TRY_ASSIGN(opened, sys::open_tmpfile(dirfd->get(), mode & 07777));
-  LAYERFS_TRY_ASSIGN(struct stat st, sys::stat_fd(opened.get()));
+  const layer::OwnerRecords& records = upper()->records;
+  if (records.any()) {
+    sys::create_as_daemon();
+    LAYERFS_TRY_ASSIGN(opened,
+                       sys::open_tmpfile(dirfd->get(), layer::OwnerRecords::mode_on_disk(mode)));
+    LAYERFS_TRY_ASSIGN(const struct stat st, sys::stat_fd(opened.get()));
+    LAYERFS_TRY(record_new(records, sys::At(opened.get()), st, object, S_IFREG | (mode & 07777)));
+  } else {
+    sys::create_as(object.uid, object.gid);
+    LAYERFS_TRY_ASSIGN(opened, sys::open_tmpfile(dirfd->get(), mode & 07777));
+  }
+  LAYERFS_TRY_ASSIGN(const struct stat real, sys::stat_fd(opened.get()));
+  LAYERFS_TRY_ASSIGN(const struct stat st, upper_attr(sys::At(opened.get()), real));
   auto node =
       std::make_unique<Node>(table_.new_id(), stack_->map_ino(st.st_dev, st.st_ino), st.st_mode);
   LAYERFS_TRY_ASSIGN(node->detached_fd, sys::duplicate(opened.get()));

@@ -43,8 +43,9 @@ Result<Tree::Made> Tree::make_node(const ShapeToken& shape, Node& dir, Entry& en
   if (in_upper) {
     LAYERFS_TRY_ASSIGN(dirfd, upper_dir(shape, dir));
   }
-  LAYERFS_TRY_ASSIGN(struct stat st, in_upper ? sys::stat_at(dirfd->get(), entry.name.c_str())
-                                              : lower_stat(dir.dir->lowers[entry.top], entry.name));
+  LAYERFS_TRY_ASSIGN(struct stat st,
+                     in_upper ? Place(dirfd, {}, entry.name).recorded_in(upper()->records).stat()
+                              : lower_stat(dir.dir->lowers[entry.top], entry.name));
   LAYERFS_TRY_ASSIGN(std::unique_ptr<Node> node, in_upper
                                                      ? make_upper_node(dir, entry, dirfd->get(), st)
                                                      : make_lower_node(dir, entry, st));

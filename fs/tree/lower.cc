@@ -77,11 +77,13 @@ Result<struct stat> Tree::lower_stat(const LowerDirPtr& dir, const Name& name) {
     LAYERFS_TRY_ASSIGN(const auto entry, index->find(dir->slot, name.view()));
     if (!entry) return fail(ENOENT);
     if (entry->whiteout()) return whiteout_stat(device);
-    LAYERFS_TRY_ASSIGN(const IndexedInode inode, index->inode(entry->slot));
-    return on_device(inode.attr, device);
+    if (!dir->layer->records().any()) {
+      LAYERFS_TRY_ASSIGN(const IndexedInode inode, index->inode(entry->slot));
+      return on_device(inode.attr, device);
+    }
   }
   LAYERFS_TRY_ASSIGN(FdRef fd, lower_dir(dir));
-  return sys::stat_at(fd->get(), name.c_str());
+  return Place(std::move(fd), {}, name).recorded_in(dir->layer->records()).stat();
 }
 
 Result<bool> Tree::lower_hides(const LowerDirPtr& dir, const Name& name) {
@@ -139,9 +141,11 @@ const LowerDirPtr& Tree::shown_lower(const Node& node) const {
 }
 
 Result<std::optional<struct stat>> Tree::indexed_attr(const Node& node) const {
-  LAYERFS_TRY_ASSIGN(const auto inode, indexed_inode(node, *shown_lower(node)));
-  if (!inode) return std::nullopt;
   const LowerDirPtr& dir = shown_lower(node);
+  // An index has the attributes of the inodes themselves.
+  if (dir->layer->records().any()) return std::nullopt;
+  LAYERFS_TRY_ASSIGN(const auto inode, indexed_inode(node, *dir));
+  if (!inode) return std::nullopt;
   return on_device(inode->attr, dir->layer->device());
 }
 

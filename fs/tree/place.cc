@@ -5,9 +5,70 @@
 #include "fs/tree/tree.h"
 
 namespace layerfs::tree {
+namespace {
+
+constexpr auto kSameId = static_cast<uid_t>(-1);
+
+}  // namespace
+
+Result<struct stat> Place::real_stat() const {
+  return name_.empty() ? sys::stat_fd(fd_) : sys::stat_at(fd_, name_.c_str());
+}
+
+Result<struct stat> Place::stored_stat() const {
+  LAYERFS_TRY_ASSIGN(const struct stat real, real_stat());
+  return records_ == nullptr || !records_->any() ? real : records_->stored(at(), real);
+}
 
 Result<struct stat> Place::stat() const {
-  return name_.empty() ? sys::stat_fd(fd_) : sys::stat_at(fd_, name_.c_str());
+  LAYERFS_TRY_ASSIGN(const struct stat stored, stored_stat());
+  return records_ == nullptr ? stored : records_->shown(stored);
+}
+
+Result<void> Place::chown(uid_t uid, gid_t gid) const {
+  if (records_ == nullptr || !records_->any()) return sys::chown_at(fd_, name(), uid, gid);
+  LAYERFS_TRY_ASSIGN(const struct stat real, real_stat());
+  if (!records_->can_hold(real.st_mode)) {
+    // Without privilege it stays the daemon's: nothing could say whose it is.
+    auto changed = sys::chown_at(fd_, name(), uid, gid);
+    const bool unable =
+        !changed && (changed.error() == Errno(EPERM) || changed.error() == Errno(EINVAL));
+    return unable ? Result<void>() : changed;
+  }
+  LAYERFS_TRY_ASSIGN(const struct stat st, stored_stat());
+  std::optional<mode_t> mode;
+  if (!S_ISDIR(st.st_mode) && !S_ISLNK(st.st_mode)) {
+    mode = st.st_mode & 07777 & ~mode_t{S_ISUID};
+    if ((st.st_mode & S_IXGRP) != 0) *mode &= ~mode_t{S_ISGID};
+  }
+  LAYERFS_TRY(records_->change(at(), real, uid, gid, mode));
+  // What cannot be removed was not there, or could not be set in this namespace.
+  if (S_ISREG(st.st_mode)) (void)sys::remove_xattr(at(), "security.capability");
+  return {};
+}
+
+Result<void> Place::chmod(mode_t mode) const {
+  if (records_ != nullptr && records_->any()) {
+    LAYERFS_TRY_ASSIGN(const struct stat real, real_stat());
+    if (records_->can_hold(real.st_mode)) {
+      LAYERFS_TRY(records_->change(at(), real, kSameId, kSameId, mode));
+      if (!sys::get_xattr(at(), "system.posix_acl_access")) return {};
+      // The ACL has to be in step with the mode.
+      return sys::chmod_at(
+          at(), layer::OwnerRecords::mode_on_disk((real.st_mode & S_IFMT) | (mode & 07777)));
+    }
+  }
+  return sys::chmod_at(at(), mode);
+}
+
+Result<void> Place::follow_acl() const {
+  if (records_ == nullptr || !records_->any()) return {};
+  LAYERFS_TRY_ASSIGN(const struct stat real, real_stat());
+  if (!records_->can_hold(real.st_mode)) return {};
+  LAYERFS_TRY_ASSIGN(const struct stat stored, stored_stat());
+  const mode_t mode = (stored.st_mode & 07000) | (real.st_mode & 0777);
+  LAYERFS_TRY(records_->change(at(), real, kSameId, kSameId, mode));
+  return sys::chmod_at(at(), layer::OwnerRecords::mode_on_disk(real.st_mode));
 }
 
 sys::At Place::at() const { return sys::At(fd_, name_.c_str()); }
@@ -90,26 +151,35 @@ Result<Place> Tree::place(const ShapeToken& shape, Node& asked) {
   Node& node = successor_of(asked);
   if (node.is_dir()) {
     if (!node.has(Node::kUpper)) {
-      LAYERFS_TRY_ASSIGN(FdRef fd, lower_dir(shown_lower(node)));
-      return Place(std::move(fd));
+      const LowerDirPtr& lower = shown_lower(node);
+      LAYERFS_TRY_ASSIGN(FdRef fd, lower_dir(lower));
+      return Place(std::move(fd)).recorded_in(lower->layer->records());
     }
     LAYERFS_TRY_ASSIGN(FdRef fd, upper_dir(shape, node));
-    return Place(std::move(fd));
+    return Place(std::move(fd)).recorded_in(upper()->records);
   }
   if (!node.has(Node::kUpper)) {
     LAYERFS_TRY_ASSIGN(FdRef fd, lower_dir(node.lower.dir));
-    return Place(std::move(fd), {}, node.lower.name);
+    return Place(std::move(fd), {}, node.lower.name).recorded_in(node.lower.dir->layer->records());
   }
   if (!node.has(Node::kDetached)) {
     Node& parent = *node.parent.load();
     LAYERFS_TRY_ASSIGN(FdRef fd, upper_dir(shape, parent));
     std::shared_lock lock(parent.dir->mutex);
-    if (!node.has(Node::kDetached)) return Place(std::move(fd), std::move(lock), node.name);
+    if (!node.has(Node::kDetached))
+      return Place(std::move(fd), std::move(lock), node.name).recorded_in(upper()->records);
     lock.unlock();
     if (node.has(Node::kSuperseded)) return place(shape, node);
   }
   if (!node.detached_fd) return fail(ESTALE);
-  return Place(node.detached_fd.get());
+  return Place(node.detached_fd.get()).recorded_in(upper()->records);
+}
+
+Result<struct stat> Tree::upper_attr(const sys::At& at, const struct stat& real) const {
+  const layer::OwnerRecords& records = upper()->records;
+  if (!records.any()) return real;
+  LAYERFS_TRY_ASSIGN(const struct stat stored, records.stored(at, real));
+  return records.shown(stored);
 }
 
 Result<struct stat> Tree::attr(const ShapeToken& shape, Node& node) {

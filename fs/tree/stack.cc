@@ -67,6 +67,7 @@ Outcome<std::unique_ptr<Stack>> Stack::open(const StackOptions& options) {
                                           : "workdir is of use with an upperdir only");
   LAYERFS_TRY(check_apart(options));
   std::unique_ptr<Stack> stack(new Stack(options));
+  stack->recorded_owners_ = layer::RecordedOwners::of_this_process(options.recorded_owners_shown);
   if (!options.upperdir.empty()) LAYERFS_TRY(stack->open_upper());
   LAYERFS_TRY(stack->open_lowers());
   return stack;
@@ -78,7 +79,9 @@ Outcome<void> Stack::open_lowers() {
     const std::string index =
         position < options_.layer_indexes.size() ? options_.layer_indexes[position] : "";
     LAYERFS_TRY_ASSIGN(std::unique_ptr<layer::Layer> layer,
-                       layer::Layer::open(path, index, options_.user_xattr));
+                       layer::Layer::open(path, index, options_.user_xattr, recorded_owners_));
+    if (layer->records().any())
+      names_.add_private(layer::OwnerRecords::xattr_of(layer->records().kind()));
     add_file_system(layer->device(), layer->root());
     auto root = std::make_shared<LowerDir>();
     root->layer = layer.get();
@@ -114,10 +117,30 @@ Outcome<void> Stack::open_upper() {
   LAYERFS_TRY(check_xattrs(root->get(), path, names_));
   LAYERFS_TRY_ASSIGN(auto work, WorkDir::open(std::move(*work_root), options_.workdir,
                                               options_.volatile_upper, options_.index));
+  LAYERFS_TRY_ASSIGN(auto records, open_records(root->get()));
   add_file_system(st->st_dev, root->get());
   const bool ordered = sys::orders_metadata(root->get());
-  upper_ = Upper{std::move(*root), st->st_dev, std::move(work), ordered};
+  upper_ = Upper{std::move(*root), st->st_dev, std::move(work), ordered, std::move(records)};
   return {};
+}
+
+Outcome<layer::OwnerRecords> Stack::open_records(int root) {
+  const sys::At at(root);
+  layer::RecordKind kind = layer::OwnerRecords::find(at);
+  const bool is_new = kind == layer::RecordKind::kNone;
+  if (is_new) kind = options_.record_owners;
+  if (kind == layer::RecordKind::kNone) return layer::OwnerRecords();
+  names_.add_private(layer::OwnerRecords::xattr_of(kind));
+  layer::OwnerRecords records(kind, recorded_owners_);
+  if (!is_new) return records;
+  const auto st = sys::stat_fd(root);
+  // By it, whoever uses the upper later knows that it has records.
+  const auto begun = st ? records.write(at, *st) : fail(st.error());
+  if (!begun)
+    return refuse(std::string("owners cannot be recorded in ") +
+                      layer::OwnerRecords::xattr_of(kind) + " of the upperdir",
+                  begun.error());
+  return records;
 }
 
 void Stack::add_file_system(dev_t device, int dirfd) {

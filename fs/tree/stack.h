@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "fs/layer/layer.h"
+#include "fs/layer/owner_records.h"
 #include "fs/layer/xattr_names.h"
 #include "fs/sys/failure.h"
 #include "fs/sys/file_handle.h"
@@ -30,6 +31,10 @@ struct StackOptions {
   bool redirect_dir = true;     // rename of lower directories by overlay.redirect, else EXDEV
   bool metacopy = true;         // changes of metadata copy no data
   bool index = true;            // lower hard links stay one file after copy-up
+  // Records owners and modes in the upper instead of setting them, unless its root says already
+  // that it has records, and of which kind.
+  layer::RecordKind record_owners = layer::RecordKind::kNone;
+  bool recorded_owners_shown = true;  // else what has a record is shown as the daemon's
 };
 
 // The upper directory and its work directory, taken: no other daemon uses them meanwhile.
@@ -38,6 +43,7 @@ struct Upper {
   dev_t device = 0;
   std::unique_ptr<WorkDir> work;
   bool orders_metadata = false;  // as sys::flush_data() asks
+  layer::OwnerRecords records;
 };
 
 // All layers of a union, opened. Immutable; thread-safe.
@@ -83,6 +89,7 @@ class Stack {
   explicit Stack(const StackOptions& options) : options_(options), names_(options.user_xattr) {}
   Outcome<void> open_lowers();
   Outcome<void> open_upper();
+  Outcome<layer::OwnerRecords> open_records(int root);
   void add_file_system(dev_t device, int dirfd);
   const FileSystem* file_system(dev_t device) const;
 
@@ -91,6 +98,7 @@ class Stack {
   std::vector<std::unique_ptr<layer::Layer>> layers_;
   std::vector<LowerDirPtr> roots_;
   std::optional<Upper> upper_;
+  layer::RecordedOwners recorded_owners_;
   std::vector<FileSystem> file_systems_;  // the upper's first
 };
 

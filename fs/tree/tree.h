@@ -38,9 +38,26 @@ class Place {
       : ref_(std::move(fd)), fd_(ref_->get()), lock_(std::move(lock)), name_(std::move(name)) {}
   explicit Place(FdRef fd) : ref_(std::move(fd)), fd_(ref_->get()) {}
   explicit Place(int borrowed) : fd_(borrowed) {}
+  Place(int borrowed, Name name) : fd_(borrowed), name_(std::move(name)) {}
 
+  // `records` of the layer that the inode is in, which outlive the place.
+  Place recorded_in(const layer::OwnerRecords& records) && {
+    records_ = &records;
+    return std::move(*this);
+  }
+
+  // As the union shows it; owner and mode of a recorded file come from its record, and changes of
+  // them go there.
   Result<struct stat> stat() const;
   sys::At at() const;
+  // The same, with the owner that is stored where another is shown.
+  Result<struct stat> stored_stat() const;
+  // (uid_t)-1 and (gid_t)-1 change nothing. Clears setuid, setgid and capabilities as chown(2).
+  Result<void> chown(uid_t uid, gid_t gid) const;
+  // Not for symlinks.
+  Result<void> chmod(mode_t mode) const;
+  // After an ACL was set, which is a change of the mode, too.
+  Result<void> follow_acl() const;
   // An O_PATH descriptor of the inode.
   Result<sys::UniqueFd> open_path() const;
   // Opens it, not for symlinks.
@@ -56,6 +73,9 @@ class Place {
   int fd_;
   std::shared_lock<std::shared_mutex> lock_;
   Name name_;
+  const layer::OwnerRecords* records_ = nullptr;  // null: none
+
+  Result<struct stat> real_stat() const;
 };
 
 // How much of a file a copy-up has to bring to the upper.
@@ -227,6 +247,8 @@ class Tree {
   // Entries' ino is the layer's own, or 0 where only the entry's inode can tell.
   Result<void> list_lower(const LowerDirPtr& dir,
                           const std::function<Result<void>(const layer::Listed&)>& fn);
+  // Of a file in the upper, as the file system below has them: as the union shows them.
+  Result<struct stat> upper_attr(const sys::At& at, const struct stat& real) const;
   // Where the attributes of a node are that lies in lower layers only: the directory itself, or the
   // one that the file is in.
   const LowerDirPtr& shown_lower(const Node& node) const;

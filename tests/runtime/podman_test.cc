@@ -53,6 +53,10 @@ class Runtime {
     const fs::path copy = dir_ / "image.tar";
     if (!fs::exists(copy)) fs::copy_file(real_images() / "oci.tar", copy);
     fs::permissions(copy, static_cast<fs::perms>(0644));
+    // Its first layer, without the kinds of files that a user cannot make.
+    const fs::path base = dir_ / "base.tar";
+    if (!fs::exists(base)) fs::copy_file(real_images() / "base.tar", base);
+    fs::permissions(base, static_cast<fs::perms>(0644));
     return copy;
   }
 
@@ -211,6 +215,32 @@ TEST(RootlessPodman, KeepsTheIdOfTheUser) {
   EXPECT_THAT(out, HasSubstr("4242\n/tmp/a 4242 4242 644\n/etc/shadow 0 42 640\n"));
   EXPECT_THAT(out, HasSubstr("/new 5 6 644\n"));
   EXPECT_EQ(runtime(kPeer, script), out);
+}
+
+// A user without subordinate ids: nothing can be chowned, by podman or in the container.
+const std::string kOneId =
+    "chmod 755 $(dirname $archive); podman import -q $(dirname $archive)/base.tar "
+    "localhost/base:1 >/dev/null; run localhost/base:1 sh -c 'id -u; stat -c \"%n %a %u:%g\" "
+    "/etc/shadow /usr/bin/chage; echo x > /new; chmod 4755 /new; mkdir /d; chmod 2750 /d; rm -r "
+    "/usr/share/zoneinfo; mv /opt /opt2; stat -c \"%a %u:%g\" /new /d; ls -d /opt* /usr/share/z*'"
+    " 2>/dev/null || true";
+
+TEST(RootlessPodman, RunsWithOneIdAndIgnoredOwners) {
+  Runtime runtime("one-id");
+  const std::string out = runtime(layerfs_program(), kOneId);
+  EXPECT_EQ(out, "0\n/etc/shadow 640 0:0\n/usr/bin/chage 2755 0:0\n4755 0:0\n2750 0:0\n/opt2\n");
+  EXPECT_EQ(runtime(kPeer, kOneId), out);
+}
+
+TEST(RootlessPodman, RunsWithOneIdAndRecordedOwners) {
+  Runtime runtime("masked");
+  const std::string out = runtime(
+      layerfs_program(),
+      kOneId +
+          "; cd $HOME/../store/root/overlay; getfattr -d -m user.containers */diff/etc/shadow");
+  EXPECT_THAT(out, HasSubstr("/etc/shadow 640 0:0\n"));
+  EXPECT_THAT(out, HasSubstr("4755 0:0\n2750 0:0\n/opt2\n"));
+  EXPECT_THAT(out, HasSubstr("user.containers.override_stat=\"0:42:0640\""));
 }
 
 TEST(RootlessPodman, BuildsAnImageThatInstallsAPackage) {
