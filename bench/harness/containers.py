@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 
 RUNC = "/usr/sbin/runc"
@@ -25,17 +26,21 @@ class Failed(Exception):
 class Place:
     """Where all of them work, and the programs under test."""
 
-    def __init__(self, directory, layerfs, snapshotter, fuse_overlayfs):
+    def __init__(self, directory, layerfs, snapshotter):
         self.directory = directory
         self.layerfs = layerfs
         self.snapshotter = snapshotter
-        self.fuse_overlayfs = fuse_overlayfs
+        # podman takes no longer name than 50 characters for its state.
+        self.state = tempfile.mkdtemp(prefix="lfs-", dir="/run")
         self.environment = dict(os.environ, LC_ALL="C", TMPDIR=self.path("tmp"),
                                 PATH=os.path.dirname(layerfs) + ":" + os.environ["PATH"])
         os.makedirs(self.path("tmp"), exist_ok=True)
 
     def path(self, *parts):
         return os.path.join(self.directory, *parts)
+
+    def close(self):
+        shutil.rmtree(self.state, ignore_errors=True)
 
     def run(self, words, **more):
         done = subprocess.run(words, env=self.environment, stdin=subprocess.DEVNULL, text=True,
@@ -131,7 +136,7 @@ class Podman:
         self.place = place
         self.home = place.path(name)
         os.makedirs(self.home, exist_ok=True)
-        self.options = ["--root", f"{self.home}/root", "--runroot", f"{self.home}/run",
+        self.options = ["--root", f"{self.home}/root", "--runroot", f"{place.state}/{name}",
                         "--storage-driver", "overlay"]
         if program:
             self.options += ["--storage-opt", f"overlay.mount_program={program}"]
