@@ -227,7 +227,7 @@ void MountedSession::prepare_threads() {
     slow_work_ = std::make_unique<SlowWork>(kMostSlowThreads);
     context_.slow_work = slow_work_.get();
   }
-  workers_ = std::make_unique<Workers>(session_.get(), options_.spin && !io_uring);
+  workers_ = std::make_unique<Workers>(session_.get(), options_.spin && !io_uring, io_uring);
 }
 
 Outcome<void> MountedSession::serve() {

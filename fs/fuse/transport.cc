@@ -1,5 +1,6 @@
 #include "fs/fuse/transport.h"
 
+#include <linux/fuse.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -23,6 +24,14 @@ namespace {
 
 // More readers of one queue wake each other for nothing.
 constexpr unsigned kFewThreads = 4;
+
+// How long a FORGET that came through /dev/fuse beside io_uring may wait for others.
+constexpr std::chrono::milliseconds kForgetPause{2};
+
+bool is_forget(const fuse_buf& buffer) {
+  const auto opcode = static_cast<const fuse_in_header*>(buffer.mem)->opcode;
+  return opcode == FUSE_FORGET || opcode == FUSE_BATCH_FORGET;
+}
 
 void ignore_signal(int) {}
 
@@ -64,8 +73,9 @@ unsigned thread_count(const MountOptions& options, bool io_uring) {
   return std::clamp(std::thread::hardware_concurrency() / 2, 1U, kFewThreads);
 }
 
-Workers::Workers(fuse_session* session, bool spin)
+Workers::Workers(fuse_session* session, bool spin, bool beside_rings)
     : session_(session),
+      beside_rings_(beside_rings),
       spin_(spin && std::thread::hardware_concurrency() > 1),
       event_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
@@ -104,7 +114,10 @@ void Workers::serve() {
     const int got = receive(buffer);
     if (got == -EINTR) continue;
     if (got <= 0) break;  // the connection has ended
+    const bool forget = is_forget(buffer);
     fuse_session_process_buf(session_, &buffer);
+    // Nobody waits for it, and what comes meanwhile is read at once and wakes nobody.
+    if (forget && beside_rings_) std::this_thread::sleep_for(kForgetPause);
   }
   std::free(buffer.mem);
 }

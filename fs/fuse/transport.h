@@ -32,8 +32,9 @@ unsigned thread_count(const MountOptions& options, bool io_uring);
 // still comes through /dev/fuse.
 class Workers {
  public:
-  // `spin`: wait for requests awake for a moment where that pays.
-  Workers(fuse_session* session, bool spin);
+  // `spin`: wait for requests awake for a moment where that pays. `beside_rings`: nearly all
+  // requests come through io_uring; of the rest the kernel's FORGETs may wait.
+  Workers(fuse_session* session, bool spin, bool beside_rings);
   ~Workers();  // stop()
   Workers(const Workers&) = delete;
   Workers& operator=(const Workers&) = delete;
@@ -61,6 +62,7 @@ class Workers {
   void look_awake();
 
   fuse_session* const session_;
+  const bool beside_rings_;
   Spin spin_;
   const sys::UniqueFd event_;
   std::vector<std::unique_ptr<Worker>> workers_;
