@@ -118,6 +118,7 @@ Result<std::size_t> Index::size(IndexSlot dir) const {
 
 Result<IndexedInode> Index::inode(IndexSlot slot) const {
   if (slot == kNoSlot) return fail(ENOENT);
+  mapping_->count_use();
   LAYERFS_TRY_ASSIGN(const format::Inode inode, mapping_->inode(slot));
   if (inode.atime_ns >= kNanoseconds || inode.mtime_ns >= kNanoseconds ||
       inode.ctime_ns >= kNanoseconds) {

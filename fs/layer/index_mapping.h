@@ -1,6 +1,8 @@
 // What readers and writers of the index share; for their implementation only.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <cstring>
 
 #include "fs/layer/index.h"
@@ -19,6 +21,16 @@ bool is_index_name(std::string_view name);
 struct Index::Mapping {
   sys::MappedFile file;
   format::Header header;  // a copy
+
+  // Counts one use of the mapping. A tree is walked once and then known to the kernel: what was
+  // read for it shall not stay in the daemon's memory. Mapping pages again costs far less than the
+  // requests between two unloads.
+  static constexpr std::uint32_t kUsesPerUnload = 512;
+  mutable std::atomic<std::uint32_t> uses{0};
+  void count_use() const {
+    if (uses.fetch_add(1, std::memory_order_relaxed) % kUsesPerUnload == kUsesPerUnload - 1)
+      file.unload();
+  }
 
   std::size_t entries_at() const {
     return sizeof(format::Header) + std::size_t{header.inode_count} * sizeof(format::Inode);

@@ -16,21 +16,21 @@ namespace layerfs::op {
 Result<std::size_t> read(FileSystem& fs, NodeId id, HandleId, std::span<std::byte> buffer,
                          off_t offset) {
   LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
-  LAYERFS_TRY_ASSIGN(tree::DataFd data, fs.open_files.data(*node));
+  LAYERFS_TRY_ASSIGN(DataFd data, fs.open_files.data(*node));
   return sys::read_at(data->get(), buffer, offset);
 }
 
 Result<std::optional<std::size_t>> read_cached(FileSystem& fs, NodeId id, HandleId,
                                                std::span<std::byte> buffer, off_t offset) {
   LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
-  LAYERFS_TRY_ASSIGN(tree::DataFd data, fs.open_files.data(*node));
+  LAYERFS_TRY_ASSIGN(DataFd data, fs.open_files.data(*node));
   return sys::read_cached_at(data->get(), buffer, offset);
 }
 
 Result<std::size_t> write(FileSystem& fs, NodeId id, HandleId, std::span<const std::byte> data,
                           off_t offset, const std::optional<Caller>& kill_suidgid) {
   LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
-  LAYERFS_TRY_ASSIGN(tree::DataFd file, fs.open_files.writable_data(*node));
+  LAYERFS_TRY_ASSIGN(DataFd file, fs.open_files.writable_data(*node));
   if (kill_suidgid) {
     const auto place = tree::Place(file->get()).recorded_in(fs.tree->upper()->records);
     LAYERFS_TRY(drop_privileges(fs, place, *kill_suidgid));
@@ -40,7 +40,7 @@ Result<std::size_t> write(FileSystem& fs, NodeId id, HandleId, std::span<const s
 
 Result<void> fallocate(FileSystem& fs, NodeId id, HandleId, int mode, off_t offset, off_t length) {
   LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
-  LAYERFS_TRY_ASSIGN(tree::DataFd file, fs.open_files.writable_data(*node));
+  LAYERFS_TRY_ASSIGN(DataFd file, fs.open_files.writable_data(*node));
   while (::fallocate(file->get(), mode, offset, length) != 0)
     if (errno != EINTR) return fail(Errno::last());
   return {};
@@ -50,8 +50,8 @@ Result<std::size_t> copy_file_range(FileSystem& fs, const FileRange& from, const
                                     std::size_t length) {
   LAYERFS_TRY_ASSIGN(tree::Node * source, find_node(fs, from.node));
   LAYERFS_TRY_ASSIGN(tree::Node * target, find_node(fs, to.node));
-  LAYERFS_TRY_ASSIGN(tree::DataFd out, fs.open_files.writable_data(*target));
-  LAYERFS_TRY_ASSIGN(tree::DataFd in, fs.open_files.data(*source));
+  LAYERFS_TRY_ASSIGN(DataFd out, fs.open_files.writable_data(*target));
+  LAYERFS_TRY_ASSIGN(DataFd in, fs.open_files.data(*source));
   off_t in_offset = from.offset, out_offset = to.offset;
   ssize_t copied = ::copy_file_range(in->get(), &in_offset, out->get(), &out_offset, length, 0);
   if (copied < 0) return fail(Errno::last());
@@ -60,7 +60,7 @@ Result<std::size_t> copy_file_range(FileSystem& fs, const FileRange& from, const
 
 Result<off_t> lseek(FileSystem& fs, NodeId id, HandleId, off_t offset, int whence) {
   LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
-  LAYERFS_TRY_ASSIGN(tree::DataFd data, fs.open_files.data(*node));
+  LAYERFS_TRY_ASSIGN(DataFd data, fs.open_files.data(*node));
   const off_t found = ::lseek(data->get(), offset, whence);
   if (found < 0) return fail(Errno::last());
   return found;

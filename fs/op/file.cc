@@ -86,14 +86,17 @@ Result<Created> tmpfile(FileSystem& fs, const Caller& caller, NodeId parent, mod
 }
 
 void release(FileSystem& fs, NodeId id, HandleId) noexcept {
-  if (tree::Node* node = fs.tree->exact_node(id)) fs.open_files.release(*node);
+  tree::Node* node = fs.tree->exact_node(id);
+  if (node == nullptr) return;
+  fs.open_files.release(*node);
+  if (fs.tree->exact_node(id) == nullptr) fs.open_files.forget(id);
 }
 
 Result<void> fsync(FileSystem& fs, NodeId id, HandleId, bool data_only) {
   LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
   if (fs.is_volatile() || !node->has(tree::Node::kUpper)) return {};
   if (tree::Tree::has_upper_data(*node)) {
-    LAYERFS_TRY_ASSIGN(tree::DataFd data, fs.open_files.data(*node));
+    LAYERFS_TRY_ASSIGN(DataFd data, fs.open_files.data(*node));
     return sync(data->get(), data_only);
   }
   // What was changed is in the upper, though the data is not.

@@ -13,7 +13,6 @@ namespace layerfs::op {
 namespace {
 
 using tree::Node;
-using tree::OpenFile;
 
 // A program or a shared library: what nobody rewrites in place (package managers replace it by
 // rename), and what is mapped most.
@@ -25,14 +24,17 @@ bool is_program(int fd) {
   return length && *length == magic.size() && std::memcmp(magic.data(), "\177ELF", 4) == 0;
 }
 
-tree::DataFd share(sys::UniqueFd fd) {
-  return std::make_shared<const sys::UniqueFd>(std::move(fd));
-}
+DataFd share(sys::UniqueFd fd) { return std::make_shared<const sys::UniqueFd>(std::move(fd)); }
 
 }  // namespace
 
 bool opens_for_writing(int flags) {
   return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0;
+}
+
+OpenFile* OpenFiles::open_file(Guard& guard, const Node& node) {
+  auto it = guard.open.find(node.id);
+  return it == guard.open.end() ? nullptr : it->second.get();
 }
 
 OpenFiles::~OpenFiles() {
@@ -48,7 +50,7 @@ std::optional<bool> OpenFiles::wants_passthrough(const Node& node, const OpenFil
   return tree_.is_program(node);
 }
 
-Result<tree::DataFd> OpenFiles::opened_data(Node& node, int flags) {
+Result<DataFd> OpenFiles::opened_data(Node& node, int flags) {
   auto shape = tree_.enter();
   LAYERFS_TRY_ASSIGN(sys::UniqueFd fd, tree_.open_data(shape, node, flags));
   return share(std::move(fd));
@@ -95,7 +97,7 @@ Result<bool> OpenFiles::resume(Guard& guard, Node& node, bool write) {
     file->data = std::move(*data);
     file->writable = true;
   }
-  node.open = std::move(file);
+  enter(guard, node, std::move(file));
   return true;
 }
 
@@ -106,8 +108,20 @@ Result<void> OpenFiles::open_node(Guard& guard, Node& node, bool write, sys::Uni
   }
   auto file = std::make_unique<OpenFile>();
   LAYERFS_TRY(start(node, *file, write, std::move(opened)));
-  node.open = std::move(file);
+  enter(guard, node, std::move(file));
   return {};
+}
+
+void OpenFiles::enter(Guard& guard, Node& node, std::unique_ptr<OpenFile> file) {
+  guard.open[node.id] = std::move(file);
+  tree_.pin(node);
+}
+
+std::unique_ptr<OpenFile> OpenFiles::leave(Guard& guard, Node& node) noexcept {
+  auto file = std::move(guard.open.extract(node.id).mapped());
+  auto shape = tree_.enter();
+  tree_.unpin(shape, node);
+  return file;
 }
 
 std::unique_ptr<OpenFile> OpenFiles::take_kept(Guard& guard, NodeId id) noexcept {
@@ -175,8 +189,9 @@ Result<Opened> OpenFiles::acquire(Node& node, int flags, sys::UniqueFd opened) {
   Guard& guard = this->guard(node);
   std::unique_lock lock(guard.mutex);
   if (node.has(Node::kSuperseded)) return fail(ESTALE);
-  if (node.open == nullptr) LAYERFS_TRY(open_node(guard, node, write, std::move(opened)));
-  OpenFile& file = *node.open;
+  if (open_file(guard, node) == nullptr)
+    LAYERFS_TRY(open_node(guard, node, write, std::move(opened)));
+  OpenFile& file = *open_file(guard, node);
   if (file.passthrough && file.upper != tree::Tree::has_upper_data(node)) {
     // The kernel keeps one backing per inode while it is open, and this one reads the lower file.
     tree_.supersede(node);
@@ -185,7 +200,7 @@ Result<Opened> OpenFiles::acquire(Node& node, int flags, sys::UniqueFd opened) {
   if (!file.passthrough) LAYERFS_TRY(refresh(node, file, write));
   if (write && !created) {
     if (auto allowed = allow_write(node, file, flags); !allowed) {
-      if (file.opens == 0) end(std::move(node.open));
+      if (file.opens == 0) end(leave(guard, node));
       return fail(allowed.error());
     }
   }
@@ -207,8 +222,11 @@ void OpenFiles::release(Node& node) noexcept {
   {
     Guard& guard = this->guard(node);
     std::lock_guard lock(guard.mutex);
-    if (node.open == nullptr || --node.open->opens > 0) return;
-    ended = keep(guard, node.id, std::move(node.open));
+    OpenFile* file = open_file(guard, node);
+    if (file == nullptr || --file->opens > 0) return;
+    const NodeId id = node.id;
+    auto left = leave(guard, node);  // which may have been what the node lived by
+    ended = keep(guard, id, std::move(left));
   }
   end(std::move(ended));
 }
@@ -223,11 +241,12 @@ void OpenFiles::forget(NodeId id) noexcept {
   end(std::move(ended));
 }
 
-Result<tree::DataFd> OpenFiles::data(Node& node) {
+Result<DataFd> OpenFiles::data(Node& node) {
   {
-    std::lock_guard lock(guard(node).mutex);
-    if (node.open != nullptr) {
-      OpenFile& file = *node.open;
+    Guard& guard = this->guard(node);
+    std::lock_guard lock(guard.mutex);
+    if (OpenFile* known = open_file(guard, node)) {
+      OpenFile& file = *known;
       if (!file.passthrough) LAYERFS_TRY(refresh(node, file, false));
       if (file.data == nullptr) {
         LAYERFS_TRY_ASSIGN(file.data, opened_data(node, O_RDONLY));
@@ -238,23 +257,27 @@ Result<tree::DataFd> OpenFiles::data(Node& node) {
   return opened_data(node, O_RDONLY);
 }
 
-Result<tree::DataFd> OpenFiles::writable_data(Node& node) {
+Result<DataFd> OpenFiles::writable_data(Node& node) {
   LAYERFS_TRY(tree_.copy_up(node, tree::CopyUpDepth::whole()));
   {
-    std::lock_guard lock(guard(node).mutex);
-    if (node.open != nullptr && !node.open->passthrough) {
-      LAYERFS_TRY(refresh(node, *node.open, true));
-      return node.open->data;
+    Guard& guard = this->guard(node);
+    std::lock_guard lock(guard.mutex);
+    OpenFile* file = open_file(guard, node);
+    if (file != nullptr && !file->passthrough) {
+      LAYERFS_TRY(refresh(node, *file, true));
+      return file->data;
     }
-    if (node.open != nullptr && node.open->upper && node.open->writable) return node.open->data;
+    if (file != nullptr && file->upper && file->writable) return file->data;
   }
   return opened_data(node, O_RDWR);
 }
 
 Result<void> OpenFiles::follow_copy_up(Node& node) {
-  std::lock_guard lock(guard(node).mutex);
-  if (node.open == nullptr || node.open->passthrough) return {};
-  return refresh(node, *node.open, false);
+  Guard& guard = this->guard(node);
+  std::lock_guard lock(guard.mutex);
+  OpenFile* file = open_file(guard, node);
+  if (file == nullptr || file->passthrough) return {};
+  return refresh(node, *file, false);
 }
 
 }  // namespace layerfs::op

@@ -7,8 +7,11 @@
 #include <optional>
 #include <vector>
 
+#include <absl/container/flat_hash_map.h>
+
 #include "fs/op/backing.h"
 #include "fs/op/file_system.h"
+#include "fs/op/open_file.h"
 #include "fs/op/types.h"
 #include "fs/tree/tree.h"
 
@@ -45,9 +48,9 @@ class OpenFiles {
   void forget(NodeId id) noexcept;
 
   // What reads are served from. If the node is not open, a descriptor for this call alone.
-  Result<tree::DataFd> data(tree::Node& node);
+  Result<DataFd> data(tree::Node& node);
   // The same, for writing.
-  Result<tree::DataFd> writable_data(tree::Node& node);
+  Result<DataFd> writable_data(tree::Node& node);
 
   // To be called after a copy-up of data: what is open follows.
   Result<void> follow_copy_up(tree::Node& node);
@@ -56,10 +59,11 @@ class OpenFiles {
   // A node's file after its last release.
   struct Kept {
     NodeId id;
-    std::unique_ptr<tree::OpenFile> file;
+    std::unique_ptr<OpenFile> file;
   };
   struct alignas(64) Guard {
     std::mutex mutex;
+    absl::flat_hash_map<NodeId, std::unique_ptr<OpenFile>> open;
     // Of the nodes that this guards, used last first; at most kKeptPerGuard.
     std::vector<Kept> kept;
   };
@@ -67,18 +71,23 @@ class OpenFiles {
 
   Guard& guard(NodeId id) { return guards_[id % guards_.size()]; }
   Guard& guard(const tree::Node& node) { return guard(node.id); }
+  // Null while the node is not open.
+  static OpenFile* open_file(Guard& guard, const tree::Node& node);
   Result<void> open_node(Guard& guard, tree::Node& node, bool write, sys::UniqueFd opened);
-  Result<void> start(tree::Node& node, tree::OpenFile& file, bool write, sys::UniqueFd opened);
+  Result<void> start(tree::Node& node, OpenFile& file, bool write, sys::UniqueFd opened);
   Result<bool> resume(Guard& guard, tree::Node& node, bool write);
-  Result<void> refresh(tree::Node& node, tree::OpenFile& file, bool write);
-  Result<tree::DataFd> opened_data(tree::Node& node, int flags);
-  Result<void> allow_write(tree::Node& node, tree::OpenFile& file, int flags);
+  Result<void> refresh(tree::Node& node, OpenFile& file, bool write);
+  Result<DataFd> opened_data(tree::Node& node, int flags);
+  Result<void> allow_write(tree::Node& node, OpenFile& file, int flags);
   // Nothing if only the data can tell.
-  std::optional<bool> wants_passthrough(const tree::Node& node, const tree::OpenFile& file) const;
-  std::unique_ptr<tree::OpenFile> take_kept(Guard& guard, NodeId id) noexcept;
-  std::unique_ptr<tree::OpenFile> keep(Guard& guard, NodeId id,
-                                       std::unique_ptr<tree::OpenFile> file) noexcept;
-  void end(std::unique_ptr<tree::OpenFile> file) noexcept;
+  std::optional<bool> wants_passthrough(const tree::Node& node, const OpenFile& file) const;
+  // The node is pinned while it is open, for the kernel may forget it before it tells of the last
+  // release.
+  void enter(Guard& guard, tree::Node& node, std::unique_ptr<OpenFile> file);
+  std::unique_ptr<OpenFile> leave(Guard& guard, tree::Node& node) noexcept;
+  std::unique_ptr<OpenFile> take_kept(Guard& guard, NodeId id) noexcept;
+  std::unique_ptr<OpenFile> keep(Guard& guard, NodeId id, std::unique_ptr<OpenFile> file) noexcept;
+  void end(std::unique_ptr<OpenFile> file) noexcept;
 
   tree::Tree& tree_;
   const PassthroughPolicy policy_;

@@ -89,6 +89,12 @@ Result<MappedFile> MappedFile::map(int fd, std::size_t size) {
   return file;
 }
 
+void MappedFile::unload() const noexcept {
+  if (data_ == nullptr) return;
+  // Advice: if it is not taken, the pages are resident as they were.
+  (void)::madvise(const_cast<std::byte*>(data_), size_, MADV_DONTNEED);
+}
+
 MappedFile::~MappedFile() {
   if (data_ == nullptr) return;
   leave(reinterpret_cast<std::uintptr_t>(data_));

@@ -32,6 +32,10 @@ class MappedFile {
   const std::byte* data() const { return data_; }
   std::size_t size() const { return size_; }
 
+  // Takes the pages that were read out of this process's resident memory; they stay in the page
+  // cache, and the next read maps them again. Readers may be at it meanwhile.
+  void unload() const noexcept;
+
  private:
   const std::byte* data_ = nullptr;
   std::size_t size_ = 0;

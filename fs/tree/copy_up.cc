@@ -247,10 +247,10 @@ class CopyUp {
   }
 
   void mark_node() {
-    std::uint32_t flags = Node::kUpper;
+    unsigned flags = Node::kUpper;
     if (metacopy_) flags |= Node::kMetacopy;
     if (indexed_) flags |= Node::kIndexed;
-    node_.flags.fetch_or(flags, std::memory_order_acq_rel);
+    node_.set(flags);
   }
 
   void move_entry(Node& parent) {
@@ -259,7 +259,7 @@ class CopyUp {
     if (entry == nullptr || entry->top == Entry::kInUpper) return;
     // The lower directory that was on top merges below the upper one from now on.
     if (node_.is_dir()) {
-      auto& positions = dir.merged[dir.key_of(*entry)];
+      auto& positions = dir.merge_below(*entry);
       positions.insert(positions.begin(), entry->top);
     }
     entry->top = Entry::kInUpper;

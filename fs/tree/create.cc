@@ -155,7 +155,7 @@ class Creation {
     Entry& entry = dir_.dir->insert(name_.view());
     entry.top = Entry::kInUpper;
     entry.type = static_cast<unsigned char>(IFTODT(mode_));
-    entry.ino = 0;
+    entry.set_ino(0);
     entry.whiteout = false;
     LAYERFS_TRY_ASSIGN(const struct stat real, sys::stat_at(dirfd_->get(), name_.c_str()));
     LAYERFS_TRY_ASSIGN(const struct stat st,
@@ -164,7 +164,6 @@ class Creation {
                                        tree_.stack().map_ino(st.st_dev, st.st_ino), st.st_mode);
     node->set(Node::kUpper);
     if (node->is_dir()) {
-      node->dir = std::make_unique<Directory>();
       node->dir->loaded = true;  // new, and so empty
     }
     Node& made = tree_.adopt(std::move(node), dir_, entry);

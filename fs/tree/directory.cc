@@ -21,10 +21,16 @@ Entry& Directory::insert(std::string_view name) {
     ++key;
     ++it;
   }
-  max_shift = std::max(max_shift, key - hash);
+  max_shift = std::max(max_shift, static_cast<std::uint32_t>(key - hash));
   Entry& entry = entries.emplace_hint(it, key, Entry{})->second;
   entry.name = Name(name);
   return entry;
+}
+
+void Directory::pack() {
+  absl::btree_map<std::uint64_t, Entry> packed;
+  for (auto& [key, entry] : entries) packed.emplace_hint(packed.end(), key, std::move(entry));
+  entries = std::move(packed);
 }
 
 std::uint64_t Directory::key_of(const Entry& entry) const {
@@ -36,8 +42,28 @@ std::uint64_t Directory::key_of(const Entry& entry) const {
 
 void Directory::erase(const Entry& entry) {
   const std::uint64_t key = key_of(entry);
-  merged.erase(key);
+  if (merged_ != nullptr) merged_->erase(key);
   entries.erase(key);
+}
+
+std::vector<std::uint16_t>& Directory::merge_below(const Entry& entry) {
+  if (merged_ == nullptr) merged_ = std::make_unique<Merged>();
+  return (*merged_)[key_of(entry)];
+}
+
+const std::vector<std::uint16_t>* Directory::merging_below(const Entry& entry) const {
+  if (merged_ == nullptr) return nullptr;
+  auto found = merged_->find(key_of(entry));
+  return found == merged_->end() ? nullptr : &found->second;
+}
+
+void Directory::merge_nothing_below(const Entry& entry) {
+  if (merged_ != nullptr) merged_->erase(key_of(entry));
+}
+
+void Directory::clear() {
+  entries.clear();
+  merged_.reset();
 }
 
 }  // namespace layerfs::tree

@@ -117,7 +117,7 @@ void Tree::enter_link(Node& node, Node& dir, std::string_view name) {
   entry.top = Entry::kInUpper;
   entry.type = static_cast<unsigned char>(IFTODT(node.type));
   // Another name of a known node: its inode number is the node's as long as that is known.
-  entry.ino = 0;
+  entry.set_ino(0);
   entry.whiteout = false;
   if (node.parent.load() == nullptr && !node.has(Node::kIndexed)) {
     // O_TMPFILE: this is its first name.
@@ -125,8 +125,7 @@ void Tree::enter_link(Node& node, Node& dir, std::string_view name) {
     pin(dir);
     node.parent = &dir;
     node.clear(Node::kDetached);
-    entry.node = &node;
-    entry.ino = node.ino;
+    entry.set_node(node);
     return;
   }
   hard_links_.insert(node);

@@ -20,8 +20,7 @@ std::vector<Item> batch(Directory& dir, std::uint64_t cookie) {
   for (auto it = dir.entries.upper_bound(cookie); it != dir.entries.end(); ++it) {
     const Entry& entry = it->second;
     if (entry.whiteout) continue;
-    const ino_t ino = entry.node != nullptr ? entry.node->ino : entry.ino;
-    items.push_back({it->first, entry.name, ino, entry.type});
+    items.push_back({it->first, entry.name, entry.ino(), entry.type});
     if (items.size() == kBatch) break;
   }
   return items;

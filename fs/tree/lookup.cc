@@ -10,8 +10,9 @@ Result<Node*> Tree::known_child(Node& dir, std::string_view name) {
   std::shared_lock lock(dir.dir->mutex);
   Entry* entry = dir.dir->find(name);
   if (entry == nullptr || entry->whiteout) return fail(ENOENT);
-  if (entry->node != nullptr) entry->node->lookups.fetch_add(1);
-  return entry->node;
+  Node* node = entry->node();
+  if (node != nullptr) node->lookups.fetch_add(1);
+  return node;
 }
 
 Result<Tree::Made> Tree::hold_child(const ShapeToken& shape, Node& dir, std::string_view name) {
@@ -21,9 +22,10 @@ Result<Tree::Made> Tree::hold_child(const ShapeToken& shape, Node& dir, std::str
   std::unique_lock lock(dir.dir->mutex);
   Entry* entry = dir.dir->find(name);
   if (entry == nullptr || entry->whiteout) return fail(ENOENT);
-  if (entry->node == nullptr) return make_node(shape, dir, *entry);
-  entry->node->lookups.fetch_add(1);
-  return Made{entry->node, std::nullopt};
+  Node* node = entry->node();
+  if (node == nullptr) return make_node(shape, dir, *entry);
+  node->lookups.fetch_add(1);
+  return Made{node, std::nullopt};
 }
 
 Result<Found> Tree::child(const ShapeToken& shape, Node& dir, std::string_view name) {
@@ -105,7 +107,6 @@ Result<std::unique_ptr<Node>> Tree::make_upper_node(Node& dir, const Entry& entr
   auto node = std::make_unique<Node>(table_.new_id(), ino, st.st_mode);
   node->set(Node::kUpper);
   if (node->is_dir()) {
-    node->dir = std::make_unique<Directory>();
     node->dir->impure = marks.impure;
   }
   if (marks.metacopy && S_ISREG(st.st_mode)) node->set(Node::kMetacopy);
@@ -139,7 +140,6 @@ Result<std::unique_ptr<Node>> Tree::make_lower_node(Node& dir, const Entry& entr
     node->lower = LowerFile{from, entry.name};
     return node;
   }
-  node->dir = std::make_unique<Directory>();
   LAYERFS_TRY_ASSIGN(node->dir->lowers, merge(candidates(*dir.dir, entry), dir.dir->lowers));
   return node;
 }
@@ -149,8 +149,7 @@ Node& Tree::adopt(std::unique_ptr<Node> node, Node& dir, Entry& entry) {
   node->parent = &dir;
   node->lookups = 1;
   pin(dir);
-  entry.ino = node->ino;
-  entry.node = node.get();
+  entry.set_node(*node);
   return table_.insert(std::move(node));
 }
 

@@ -56,19 +56,19 @@ Result<std::optional<IndexedInode>> indexed_inode(const Node& node, const LowerD
 
 }  // namespace
 
-LowerDirPtr Tree::child_dir(const LowerDirPtr& dir, std::string_view name) {
-  auto child = std::make_shared<LowerDir>();
+LowerDirPtr Tree::child_dir(const LowerDirPtr& dir, const Name& name) {
+  auto child = std::make_unique<LowerDir>();
   child->layer = dir->layer;
   child->position = dir->position;
   child->parent = dir;
-  child->name = Name(name);
+  child->name = name;
   child->key = next_lower_key_.fetch_add(1, std::memory_order_relaxed);
   if (const layer::Index* index = index_of(*dir)) {
     // Where the index fails, the directory is read from the layer itself.
-    const auto entry = index->find(dir->slot, name);
+    const auto entry = index->find(dir->slot, name.view());
     if (entry && *entry && (*entry)->type == DT_DIR) child->slot = (*entry)->slot;
   }
-  return child;
+  return LowerDirPtr(std::move(child));
 }
 
 Result<struct stat> Tree::lower_stat(const LowerDirPtr& dir, const Name& name) {
@@ -129,7 +129,7 @@ Result<void> Tree::list_lower(const LowerDirPtr& dir,
   return {};
 }
 
-const LowerDirPtr& Tree::shown_root(const std::vector<LowerDirPtr>& lowers) const {
+const LowerDirPtr& Tree::shown_root(const LowerDirs& lowers) const {
   const std::size_t wanted = stack_->options().root_lower;
   return wanted < lowers.size() ? lowers[wanted] : lowers.front();
 }

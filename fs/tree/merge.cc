@@ -32,7 +32,7 @@ class Merge {
     Entry& entry = dir_.insert(listed.name);
     entry.top = Entry::kInUpper;
     entry.type = listed.type;
-    entry.ino = ino;
+    entry.set_ino(ino);
     entry.whiteout = listed.whiteout;
   }
 
@@ -42,7 +42,7 @@ class Merge {
       Entry& entry = dir_.insert(listed.name);
       entry.top = position;
       entry.type = listed.type;
-      entry.ino = ino;
+      entry.set_ino(ino);
       progress_[dir_.key_of(entry)].lower_seen = true;
       return;
     }
@@ -54,7 +54,7 @@ class Merge {
     }
     if (!shows_directory(*there, progress)) return;
     if (listed.type == DT_DIR)
-      dir_.merged[dir_.key_of(*there)].push_back(position);
+      dir_.merge_below(*there).push_back(position);
     else
       progress.closed = true;
   }
@@ -73,6 +73,7 @@ class Merge {
   void finish() {
     for (const auto& [key, progress] : progress_)
       if (progress.hidden) dir_.entries.erase(key);
+    dir_.pack();
   }
 
  private:
@@ -101,8 +102,7 @@ Result<void> Tree::load(const ShapeToken& shape, Node& node) {
   };
   if (auto status = read(); !status) {
     // A half-merged directory would hide names for good.
-    dir.entries.clear();
-    dir.merged.clear();
+    dir.clear();
     return status;
   }
   merge.finish();
@@ -142,19 +142,17 @@ Result<void> Tree::load_lower(Directory& dir, std::uint16_t position, Merge& mer
   return {};
 }
 
-std::vector<LowerDirPtr> Tree::candidates(const Directory& dir, const Entry& entry) {
-  std::vector<LowerDirPtr> found;
-  if (entry.top != Entry::kInUpper)
-    found.push_back(child_dir(dir.lowers[entry.top], entry.name.view()));
-  if (auto merged = dir.merged.find(dir.key_of(entry)); merged != dir.merged.end())
-    for (std::uint16_t position : merged->second)
-      found.push_back(child_dir(dir.lowers[position], entry.name.view()));
+LowerDirs Tree::candidates(const Directory& dir, const Entry& entry) {
+  LowerDirs found;
+  if (entry.top != Entry::kInUpper) found.push_back(child_dir(dir.lowers[entry.top], entry.name));
+  if (const auto* below = dir.merging_below(entry))
+    for (std::uint16_t position : *below)
+      found.push_back(child_dir(dir.lowers[position], entry.name));
   return found;
 }
 
-Result<std::vector<LowerDirPtr>> Tree::merge(const std::vector<LowerDirPtr>& candidates,
-                                             const std::vector<LowerDirPtr>& parents) {
-  std::vector<LowerDirPtr> chain;
+Result<LowerDirs> Tree::merge(const LowerDirs& candidates, const LowerDirs& parents) {
+  LowerDirs chain;
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     const LowerDirPtr& dir = candidates[i];
     chain.push_back(dir);
@@ -163,28 +161,27 @@ Result<std::vector<LowerDirPtr>> Tree::merge(const std::vector<LowerDirPtr>& can
     LAYERFS_TRY_ASSIGN(const layer::Marks marks, lower_marks(dir, i + 1 < candidates.size()));
     if (marks.opaque) break;
     if (marks.redirect.empty()) continue;
-    std::vector<LowerDirPtr> siblings;
+    LowerDirs siblings;
     for (const LowerDirPtr& parent : parents)
       if (parent->position >= below) siblings.push_back(parent);
-    LAYERFS_TRY_ASSIGN(std::vector<LowerDirPtr> rest, follow_dir(siblings, below, marks.redirect));
+    LAYERFS_TRY_ASSIGN(LowerDirs rest, follow_dir(siblings, below, marks.redirect));
     for (const LowerDirPtr& at : rest) {
-      auto redirected = std::make_shared<LowerDir>(*at);
+      auto redirected = std::make_unique<LowerDir>(*at);
       redirected->seen_as = dir;
-      chain.push_back(std::move(redirected));
+      chain.emplace_back(std::move(redirected));
     }
     break;
   }
   return chain;
 }
 
-Result<std::vector<LowerDirPtr>> Tree::descend(const std::vector<LowerDirPtr>& chain,
-                                               std::string_view name) {
-  std::vector<LowerDirPtr> found;
+Result<LowerDirs> Tree::descend(const LowerDirs& chain, std::string_view name) {
+  LowerDirs found;
   const Name key(name);
   for (const LowerDirPtr& dir : chain) {
     auto st = lower_stat(dir, key);
     LAYERFS_TRY_ASSIGN(const bool aufs_whiteout, lower_hides(dir, key));
-    if (st && S_ISDIR(st->st_mode)) found.push_back(child_dir(dir, name));
+    if (st && S_ISDIR(st->st_mode)) found.push_back(child_dir(dir, key));
     if (st && !S_ISDIR(st->st_mode)) break;
     if (!st && st.error() != Errno(ENOENT)) return fail(st.error());
     if (aufs_whiteout) break;
@@ -192,11 +189,11 @@ Result<std::vector<LowerDirPtr>> Tree::descend(const std::vector<LowerDirPtr>& c
   return merge(found, chain);
 }
 
-Result<std::vector<LowerDirPtr>> Tree::follow_dir(const std::vector<LowerDirPtr>& siblings,
-                                                  std::size_t first, std::string_view redirect) {
+Result<LowerDirs> Tree::follow_dir(const LowerDirs& siblings, std::size_t first,
+                                   std::string_view redirect) {
   if (!redirect.starts_with('/')) return descend(siblings, redirect);
   const auto& roots = stack_->roots();
-  LAYERFS_TRY_ASSIGN(std::vector<LowerDirPtr> chain,
+  LAYERFS_TRY_ASSIGN(LowerDirs chain,
                      merge({roots.begin() + static_cast<std::ptrdiff_t>(first), roots.end()}, {}));
   for (std::size_t at = 1; at <= redirect.size() && !chain.empty();) {
     const std::size_t end = std::min(redirect.find('/', at), redirect.size());
@@ -206,9 +203,9 @@ Result<std::vector<LowerDirPtr>> Tree::follow_dir(const std::vector<LowerDirPtr>
   return chain;
 }
 
-Result<LowerFile> Tree::follow_file(const std::vector<LowerDirPtr>& siblings, std::size_t first,
+Result<LowerFile> Tree::follow_file(const LowerDirs& siblings, std::size_t first,
                                     std::string_view redirect) {
-  std::vector<LowerDirPtr> chain = siblings;
+  LowerDirs chain = siblings;
   const std::size_t slash = redirect.rfind('/');
   if (slash != std::string_view::npos) {
     if (slash == 0) {

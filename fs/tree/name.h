@@ -1,6 +1,7 @@
 // File names that several owners share.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -11,9 +12,9 @@
 
 namespace layerfs::tree {
 
-// An immutable, reference-counted, NUL-terminated name: the directory entry and the node it leads
-// to hold one copy. The empty Name belongs to nodes without a name. Copies may be used and
-// destroyed by different threads.
+// An immutable, reference-counted, NUL-terminated name of less than 64 KiB: the directory entry
+// and the node it leads to hold one copy. The empty Name belongs to nodes without a name. Copies
+// may be used and destroyed by different threads.
 class Name {
  public:
   Name() = default;
@@ -40,17 +41,19 @@ class Name {
   bool empty() const { return block_ == nullptr; }
 
  private:
+  // The text follows the length without a gap, for there is a name per known inode.
   struct Block {
     std::atomic<std::uint32_t> owners{1};
-    std::uint32_t length = 0;
+    std::uint16_t length = 0;
   };
+  static constexpr std::size_t kTextAt = offsetof(Block, length) + sizeof(std::uint16_t);
 
-  static char* text(Block* block) { return reinterpret_cast<char*>(block + 1); }
+  static char* text(Block* block) { return reinterpret_cast<char*>(block) + kTextAt; }
 
   static Block* make(std::string_view from) {
-    void* memory = ::operator new(sizeof(Block) + from.size() + 1);
+    void* memory = ::operator new(std::max(sizeof(Block), kTextAt + from.size() + 1));
     Block* block = new (memory) Block;
-    block->length = static_cast<std::uint32_t>(from.size());
+    block->length = static_cast<std::uint16_t>(from.size());
     std::memcpy(text(block), from.data(), from.size());
     text(block)[from.size()] = '\0';
     return block;

@@ -5,24 +5,23 @@ namespace layerfs::tree {
 Node& NodeTable::insert(std::unique_ptr<Node> node) {
   Shard& s = shard(node->id);
   std::unique_lock lock(s.mutex);
-  const NodeId id = node->id;
-  return *(s.nodes[id] = std::move(node));
+  return **s.nodes.insert(std::move(node)).first;
 }
 
 Node* NodeTable::find(NodeId id) const {
   const Shard& s = shard(id);
   std::shared_lock lock(s.mutex);
   auto it = s.nodes.find(id);
-  return it == s.nodes.end() ? nullptr : it->second.get();
+  return it == s.nodes.end() ? nullptr : it->get();
 }
 
 Node* NodeTable::pin_if_unused(NodeId id) {
   Shard& s = shard(id);
   std::shared_lock lock(s.mutex);
   auto it = s.nodes.find(id);
-  if (it == s.nodes.end() || it->second->lookups.load() != 0) return nullptr;
-  it->second->pins.fetch_add(1);
-  return it->second.get();
+  if (it == s.nodes.end() || (*it)->lookups.load() != 0) return nullptr;
+  (*it)->pins.fetch_add(1);
+  return it->get();
 }
 
 std::unique_ptr<Node> NodeTable::take_if_idle(Node& node) {
@@ -31,9 +30,7 @@ std::unique_ptr<Node> NodeTable::take_if_idle(Node& node) {
   if (node.lookups.load() != 0 || node.pins.load() != 1) return nullptr;
   auto it = s.nodes.find(node.id);
   if (it == s.nodes.end()) return nullptr;
-  std::unique_ptr<Node> taken = std::move(it->second);
-  s.nodes.erase(it);
-  return taken;
+  return std::move(s.nodes.extract(it).value());
 }
 
 std::size_t NodeTable::size() const {

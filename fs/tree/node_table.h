@@ -7,7 +7,7 @@
 #include <mutex>
 #include <shared_mutex>
 
-#include <absl/container/flat_hash_map.h>
+#include <absl/container/flat_hash_set.h>
 
 #include "fs/tree/node.h"
 
@@ -35,9 +35,22 @@ class NodeTable {
   std::size_t size() const;
 
  private:
+  // Nodes hold their ids, so that the table is one of pointers.
+  struct Hash {
+    using is_transparent = void;
+    std::size_t operator()(NodeId id) const { return absl::Hash<NodeId>{}(id); }
+    std::size_t operator()(const std::unique_ptr<Node>& node) const { return (*this)(node->id); }
+  };
+  struct Equal {
+    using is_transparent = void;
+    bool operator()(const std::unique_ptr<Node>& node, NodeId id) const { return node->id == id; }
+    bool operator()(const std::unique_ptr<Node>& a, const std::unique_ptr<Node>& b) const {
+      return a->id == b->id;
+    }
+  };
   struct alignas(64) Shard {
     mutable std::shared_mutex mutex;
-    absl::flat_hash_map<NodeId, std::unique_ptr<Node>> nodes;
+    absl::flat_hash_set<std::unique_ptr<Node>, Hash, Equal> nodes;
   };
   Shard& shard(NodeId id) { return shards_[id % shards_.size()]; }
   const Shard& shard(NodeId id) const { return shards_[id % shards_.size()]; }

@@ -30,7 +30,6 @@ Outcome<void> Tree::make_root() {
     if (marks->has_origin) ino = stack_->origin_ino(marks->origin).value_or(ino);
   }
   auto root = std::make_unique<Node>(table_.new_id(), ino, S_IFDIR);
-  root->dir = std::make_unique<Directory>();
   root->dir->lowers = std::move(*lowers);
   if (has_upper) root->set(Node::kUpper);
   root->lookups = 1;
@@ -43,9 +42,9 @@ Node* Tree::node(NodeId id) const {
   return node == nullptr ? nullptr : &successor_of(*node);
 }
 
-Node& Tree::successor_of(Node& node) {
+Node& Tree::successor_of(Node& node) const {
   Node* last = &node;
-  while (last->has(Node::kSuperseded)) last = last->successor;
+  while (last->has(Node::kSuperseded)) last = &successors_.of(*last);
   return *last;
 }
 
@@ -86,8 +85,8 @@ void Tree::drop_if_idle(const ShapeToken& shape, NodeId id) noexcept {
       std::unique_lock lock(parent->dir->mutex);
       if (take_node(*node, taken, aliases))
         if (Entry* entry = parent->dir->find(taken->name.view());
-            entry != nullptr && entry->node == taken.get())
-          entry->node = nullptr;
+            entry != nullptr && entry->node() == taken.get())
+          entry->set_ino(taken->ino);
     }
     if (taken == nullptr) {
       // Used again meanwhile. Whoever stops using it while our pin is there leaves it to us.
@@ -98,9 +97,9 @@ void Tree::drop_if_idle(const ShapeToken& shape, NodeId id) noexcept {
       dir_fds_.erase(id);
       // Nobody asks again by the key of a lower directory that only this one showed.
       for (const LowerDirPtr& lower : taken->dir->lowers)
-        if (lower.use_count() == 1) dir_fds_.erase(lower->key);
+        if (lower.is_only_owner()) dir_fds_.erase(lower->key);
     }
-    if (taken->successor != nullptr) unpin(shape, *taken->successor);
+    if (taken->has(Node::kSuperseded)) unpin(shape, successors_.take(*taken));
     for (const HardLinks::Alias& alias : aliases) unpin(shape, *alias.dir);
     if (parent == nullptr) return;
     id = parent->id;
@@ -114,8 +113,8 @@ Node& Tree::supersede(Node& node) {
   std::unique_lock lock(parent->dir->mutex);
   if (node.has(Node::kSuperseded) || node.has(Node::kDetached)) return node;
   auto fresh = std::make_unique<Node>(table_.new_id(), node.ino, node.type);
-  fresh->flags =
-      node.flags.load() & (Node::kUpper | Node::kMetacopy | Node::kIndexed | Node::kLowerNames);
+  fresh->flags = static_cast<std::uint16_t>(
+      node.flags.load() & (Node::kUpper | Node::kMetacopy | Node::kIndexed | Node::kLowerNames));
   fresh->lower = node.lower;
   fresh->name = node.name;
   fresh->parent = parent;
@@ -123,10 +122,11 @@ Node& Tree::supersede(Node& node) {
   fresh->pins = 1;  // of its predecessor
   Node& successor = table_.insert(std::move(fresh));
   if (node.has(Node::kHardLink)) hard_links_.insert(successor);
-  if (Entry* entry = parent->dir->find(node.name.view()); entry != nullptr && entry->node == &node)
-    entry->node = &successor;
-  node.successor = &successor;
-  node.flags.fetch_or(Node::kSuperseded | Node::kDetached, std::memory_order_acq_rel);
+  if (Entry* entry = parent->dir->find(node.name.view());
+      entry != nullptr && entry->node() == &node)
+    entry->set_node(successor);
+  successors_.insert(node, successor);
+  node.set(Node::kSuperseded | Node::kDetached);
   return successor;
 }
 

@@ -1,4 +1,6 @@
 // From nodes to inodes of layers.
+#include <algorithm>
+
 #include "fs/layer/marks.h"
 #include "fs/sys/file.h"
 #include "fs/sys/xattr.h"
@@ -228,11 +230,13 @@ Result<sys::UniqueFd> Tree::open_data(const ShapeToken& shape, Node& node, int f
   return fd;
 }
 
-Result<std::vector<LowerDirPtr>> Tree::merged_below(const LowerDirPtr& dir) {
-  LAYERFS_TRY_ASSIGN(std::vector<LowerDirPtr> chain,
-                     dir->parent == nullptr ? Result<std::vector<LowerDirPtr>>(stack_->roots())
-                                            : follow_dir({}, dir->position, "/" + dir->path()));
-  std::erase_if(chain, [&](const LowerDirPtr& at) { return at->position <= dir->position; });
+Result<LowerDirs> Tree::merged_below(const LowerDirPtr& dir) {
+  LAYERFS_TRY_ASSIGN(LowerDirs chain, dir->parent == nullptr
+                                          ? Result<LowerDirs>(stack_->roots())
+                                          : follow_dir({}, dir->position, "/" + dir->path()));
+  chain.erase(std::remove_if(chain.begin(), chain.end(),
+                             [&](const LowerDirPtr& at) { return at->position <= dir->position; }),
+              chain.end());
   return chain;
 }
 
@@ -247,7 +251,7 @@ Result<sys::UniqueFd> Tree::open_lower_data(const LowerFile& from, int flags) {
     LAYERFS_TRY_ASSIGN(layer::Marks marks, layer::read_marks(sys::At(fd.get()), stack_->names()));
     if (!marks.metacopy) return fd;
     // Without a redirect the data has the same name in the directories that merge below.
-    LAYERFS_TRY_ASSIGN(const std::vector<LowerDirPtr> siblings, merged_below(file.dir));
+    LAYERFS_TRY_ASSIGN(const LowerDirs siblings, merged_below(file.dir));
     const std::string_view target =
         marks.redirect.empty() ? file.name.view() : std::string_view(marks.redirect);
     LAYERFS_TRY_ASSIGN(file, follow_file(siblings, below, target));

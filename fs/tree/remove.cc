@@ -82,7 +82,7 @@ Result<void> Tree::bring_indexed_name(Node& dir, Entry& entry, int dirfd) {
 Result<void> Tree::remove_entry(Node& dir, Entry& entry, int dirfd) {
   WorkDir& work = *upper()->work;
   const char* name = entry.name.c_str();
-  Node* node = entry.node;
+  Node* node = entry.node();
   LAYERFS_TRY(bring_indexed_name(dir, entry, dirfd));
   sys::UniqueFd kept = keep_reachable(node, dirfd, name);
   sys::UniqueFd indexed;
@@ -113,9 +113,8 @@ Result<void> Tree::remove_entry(Node& dir, Entry& entry, int dirfd) {
 }
 
 void Tree::turn_into_whiteout(Directory& dir, Entry& entry) {
-  dir.merged.erase(dir.key_of(entry));
-  entry.node = nullptr;
-  entry.ino = 0;
+  dir.merge_nothing_below(entry);
+  entry.set_ino(0);
   entry.top = Entry::kInUpper;
   entry.whiteout = true;
   entry.lower_below = true;
@@ -136,7 +135,7 @@ Result<void> Tree::rmdir(Node& dir, std::string_view name) {
     if (!child.is_dir()) return fail(ENOTDIR);
     std::unique_lock lock(dir.dir->mutex);
     Entry* entry = dir.dir->find(name);
-    if (entry == nullptr || entry->node != &child) return fail(ENOENT);
+    if (entry == nullptr || entry->node() != &child) return fail(ENOENT);
     std::unique_lock child_lock(child.dir->mutex);
     LAYERFS_TRY(load(shape, child));
     LAYERFS_TRY_ASSIGN(FdRef dirfd, upper_dir(shape, dir));

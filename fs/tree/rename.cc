@@ -113,7 +113,7 @@ class Rename {
     const Entry* entry = end.entry();
     const bool there = entry != nullptr && !entry->whiteout;
     if (there != (end.node != nullptr)) return fail(EAGAIN);
-    if (there && entry->node != nullptr && entry->node != end.node) return fail(EAGAIN);
+    if (there && entry->node() != nullptr && entry->node() != end.node) return fail(EAGAIN);
     if (entry == nullptr) return {};
     end.in_upper = entry->top == Entry::kInUpper;
     end.needs_whiteout = !end.in_upper || entry->lower_below;
@@ -162,8 +162,8 @@ class Rename {
     LAYERFS_TRY(set_marks(to_, from_));
     LAYERFS_TRY(sys::rename_at(from_.dirfd->get(), from_.name.c_str(), to_.dirfd->get(),
                                to_.name.c_str(), RENAME_EXCHANGE));
-    const bool from_placed = from_.entry()->node != nullptr;
-    const bool to_placed = to_.entry()->node != nullptr;
+    const bool from_placed = from_.entry()->node() != nullptr;
+    const bool to_placed = to_.entry()->node() != nullptr;
     settle(to_, *from_.node, from_placed);
     settle(from_, *to_.node, to_placed);
     return {};
@@ -181,7 +181,7 @@ class Rename {
       LAYERFS_TRY(tree_.bring_indexed_name(*to_.dir, *target, to_.dirfd->get()));
     if (to_.inode && to_.node->has(Node::kIndexed))
       LAYERFS_TRY(tree_.settle_before_change(to_.inode.get(), to_.node->lower));
-    Node* replaced = target == nullptr ? nullptr : target->node;
+    Node* replaced = target == nullptr ? nullptr : target->node();
     kept_ = tree_.keep_reachable(replaced, to_.dirfd->get(), to_.name.c_str());
     LAYERFS_TRY(rename_in_upper(target != nullptr && target->whiteout));
     tree_.detach(replaced, std::move(kept_));
@@ -241,7 +241,7 @@ class Rename {
   }
 
   void finish_replace() {
-    const Entry moved = *from_.entry();
+    const bool placed = from_.entry()->node() != nullptr;
     if (from_.needs_whiteout)
       Tree::turn_into_whiteout(*from_.dir->dir, *from_.entry());
     else
@@ -250,19 +250,19 @@ class Rename {
     target.top = Entry::kInUpper;
     target.whiteout = false;
     target.lower_below = to_.needs_whiteout;
-    target.node = nullptr;
-    settle(to_, *from_.node, moved.node != nullptr);
+    target.set_ino(0);
+    settle(to_, *from_.node, placed);
   }
 
   // Makes the entry at `end` the name of `node`, and its place if the name that moved was it.
   void settle(End& end, Node& node, bool placed) {
     Directory& dir = *end.dir->dir;
     Entry* entry = end.entry();
-    dir.merged.erase(dir.key_of(*entry));
+    dir.merge_nothing_below(*entry);
     entry->type = static_cast<unsigned char>(IFTODT(node.type));
-    entry->ino = node.ino;
-    entry->node = placed ? &node : nullptr;
+    entry->set_ino(node.ino);
     if (!placed) return;
+    entry->set_node(node);
     Node* old = node.parent.load();
     node.name = entry->name;
     if (old == end.dir) return;

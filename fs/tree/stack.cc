@@ -83,12 +83,12 @@ Outcome<void> Stack::open_lowers() {
     if (layer->records().any())
       names_.add_private(layer::OwnerRecords::xattr_of(layer->records().kind()));
     add_file_system(layer->device(), layer->root());
-    auto root = std::make_shared<LowerDir>();
+    auto root = std::make_unique<LowerDir>();
     root->layer = layer.get();
     root->key = root_key(layers_.size());
-    root->position = layers_.size();
+    root->position = static_cast<std::uint32_t>(layers_.size());
     if (layer->index() != nullptr) root->slot = layer::kIndexRoot;
-    roots_.push_back(std::move(root));
+    roots_.emplace_back(std::move(root));
     layers_.push_back(std::move(layer));
   }
   return {};

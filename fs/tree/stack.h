@@ -56,7 +56,7 @@ class Stack {
   const StackOptions& options() const { return options_; }
   const layer::XattrNames& names() const { return names_; }
   const Upper* upper() const { return upper_ ? &*upper_ : nullptr; }
-  const std::vector<LowerDirPtr>& roots() const { return roots_; }  // of the lowers, topmost first
+  const LowerDirs& roots() const { return roots_; }  // of the lowers, topmost first
 
   // False if there is no upper, and the indexes of all layers say that users see no xattr in them.
   bool may_have_xattrs() const;
@@ -96,7 +96,7 @@ class Stack {
   StackOptions options_;
   layer::XattrNames names_;
   std::vector<std::unique_ptr<layer::Layer>> layers_;
-  std::vector<LowerDirPtr> roots_;
+  LowerDirs roots_;
   std::optional<Upper> upper_;
   layer::RecordedOwners recorded_owners_;
   std::vector<FileSystem> file_systems_;  // the upper's first

@@ -17,6 +17,7 @@
 #include "fs/tree/node.h"
 #include "fs/tree/node_table.h"
 #include "fs/tree/stack.h"
+#include "fs/tree/successors.h"
 
 namespace layerfs::tree {
 
@@ -186,7 +187,7 @@ class Tree {
 
   // nodes.cc
   // The node itself unless it is superseded, which it may become at any time.
-  static Node& successor_of(Node& node);
+  Node& successor_of(Node& node) const;
   void drop_if_idle(const ShapeToken& shape, NodeId id) noexcept;
   bool take_node(Node& node, std::unique_ptr<Node>& taken, std::vector<HardLinks::Alias>& aliases);
 
@@ -221,23 +222,21 @@ class Tree {
   Result<void> load_lower(Directory& dir, std::uint16_t position, Merge& merge);
   // Which of `candidates`, topmost first, show in one merged directory, after opaque marks and
   // redirects. `parents` are the directories, merged too, that they were found in.
-  Result<std::vector<LowerDirPtr>> merge(const std::vector<LowerDirPtr>& candidates,
-                                         const std::vector<LowerDirPtr>& parents);
+  Result<LowerDirs> merge(const LowerDirs& candidates, const LowerDirs& parents);
   // The directories called `name` in `chain`, merged; empty if the first hit is no directory.
-  Result<std::vector<LowerDirPtr>> descend(const std::vector<LowerDirPtr>& chain,
-                                           std::string_view name);
+  Result<LowerDirs> descend(const LowerDirs& chain, std::string_view name);
   // What `redirect` leads to, seen from a directory merged from `siblings`, in the layers from
   // position `first` on.
-  Result<std::vector<LowerDirPtr>> follow_dir(const std::vector<LowerDirPtr>& siblings,
-                                              std::size_t first, std::string_view redirect);
+  Result<LowerDirs> follow_dir(const LowerDirs& siblings, std::size_t first,
+                               std::string_view redirect);
   // The same for a file; EIO if there is none.
-  Result<LowerFile> follow_file(const std::vector<LowerDirPtr>& siblings, std::size_t first,
+  Result<LowerFile> follow_file(const LowerDirs& siblings, std::size_t first,
                                 std::string_view redirect);
   // The lower directories that may merge below or in `entry`.
-  std::vector<LowerDirPtr> candidates(const Directory& dir, const Entry& entry);
+  LowerDirs candidates(const Directory& dir, const Entry& entry);
 
   // lower.cc: questions to lower layers, answered by their indexes where they have one.
-  LowerDirPtr child_dir(const LowerDirPtr& dir, std::string_view name);
+  LowerDirPtr child_dir(const LowerDirPtr& dir, const Name& name);
   // st_ino and st_dev are the layer's own. A whiteout is a 0:0 device, but for those of AUFS:
   Result<struct stat> lower_stat(const LowerDirPtr& dir, const Name& name);
   // whether `dir` holds the AUFS whiteout of `name`.
@@ -253,13 +252,13 @@ class Tree {
   // one that the file is in.
   const LowerDirPtr& shown_lower(const Node& node) const;
   // Of the root's `lowers`, the one that StackOptions::root_lower names.
-  const LowerDirPtr& shown_root(const std::vector<LowerDirPtr>& lowers) const;
+  const LowerDirPtr& shown_root(const LowerDirs& lowers) const;
   // Attributes of a node that lies in an indexed lower layer only.
   Result<std::optional<struct stat>> indexed_attr(const Node& node) const;
 
   // place.cc
   // The directories that merge below `dir`, taken by itself.
-  Result<std::vector<LowerDirPtr>> merged_below(const LowerDirPtr& dir);
+  Result<LowerDirs> merged_below(const LowerDirPtr& dir);
   Result<std::string> upper_path(const Node& dir) const;
   Result<sys::UniqueFd> open_upper_dir(const Node& dir) const;
   static Result<sys::UniqueFd> open_long_path(int root, const std::string& path);
@@ -321,6 +320,7 @@ class Tree {
   ShapeLock shape_;
   NodeTable table_;
   HardLinks hard_links_;
+  Successors successors_;
   DirFds dir_fds_;
   std::atomic<std::uint64_t> next_lower_key_{std::uint64_t{1} << 62};
   Node* root_ = nullptr;

@@ -72,7 +72,7 @@ class Memory : public testing::Test {
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 TEST_F(Memory, AKnownInodeCostsLittleAndNoDescriptor) {
   // A node, its entry in the directory, its name and its place in the table of nodes.
-  constexpr long kMostPerInode = 256;
+  constexpr long kMostPerInode = 180;
   std::vector<sys::UniqueFd> held(kFiles);
   auto hold = [&](int from, int to) {
     for (int d = from; d < to; ++d)

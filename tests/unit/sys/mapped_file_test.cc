@@ -59,6 +59,27 @@ TEST_F(MappedFiles, ComeAndGo) {
   }
 }
 
+// How many of the pages are mapped in this process.
+std::size_t resident_pages(const MappedFile& file) {
+  const sys::UniqueFd pagemap(::open("/proc/self/pagemap", O_RDONLY));
+  const auto first = reinterpret_cast<std::uintptr_t>(file.data()) / 4096;
+  std::vector<std::uint64_t> entries((file.size() + 4095) / 4096);
+  EXPECT_GT(
+      ::pread(pagemap.get(), entries.data(), entries.size() * 8, static_cast<off_t>(first * 8)), 0);
+  std::size_t count = 0;
+  for (const std::uint64_t entry : entries) count += entry >> 63;
+  return count;
+}
+
+TEST_F(MappedFiles, LeaveTheProcessWhenUnloadedAndComeBack) {
+  const MappedFile mapped = map("file", 100000);
+  EXPECT_EQ(mapped.data()[99999], std::byte{'x'});
+  EXPECT_GT(resident_pages(mapped), 0U);
+  mapped.unload();
+  EXPECT_EQ(resident_pages(mapped), 0U);
+  EXPECT_EQ(mapped.data()[50000], std::byte{'x'});
+}
+
 TEST_F(MappedFiles, LeaveFaultsElsewhereAlone) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const auto fault_elsewhere = [&] {

@@ -6,7 +6,7 @@
 
 #include "fs/sys/unique_fd.h"
 
-namespace layerfs::tree {
+namespace layerfs::op {
 
 // A descriptor that reads and writes in flight keep open.
 using DataFd = std::shared_ptr<const sys::UniqueFd>;
@@ -23,4 +23,4 @@ struct OpenFile {
   bool backing_writable = false;  // what is registered holds the file open for writing
 };
 
-}  // namespace layerfs::tree
+}  // namespace layerfs::op
