@@ -18,9 +18,14 @@ Result<Entry> look_at(FileSystem& fs, const tree::ShapeToken& shape, tree::Node&
 Result<Entry> lookup(FileSystem& fs, NodeId parent, std::string_view name) {
   // The layers are not asked about names that are not there, so the limit is not theirs to tell.
   if (name.size() > NAME_MAX) return fail(ENAMETOOLONG);
+  if (name == ".") {
+    // Asked for a file handle, of files too, and of what the kernel does not know any more.
+    auto shape = fs.tree->enter();
+    LAYERFS_TRY_ASSIGN(tree::Found found, fs.tree->recall(shape, parent));
+    return entry_of(fs, found);
+  }
   LAYERFS_TRY_ASSIGN(tree::Node * dir, find_dir(fs, parent));
   auto shape = fs.tree->enter();
-  if (name == ".") return look_at(fs, shape, *dir);
   if (name == "..") {
     tree::Node* above = dir->parent.load();
     return look_at(fs, shape, above == nullptr ? *dir : *above);

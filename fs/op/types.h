@@ -12,8 +12,8 @@
 
 namespace layerfs::op {
 
-// What the kernel calls a nodeid. 1 is the root; ids are never reused while the daemon lives and
-// have nothing to do with st_ino.
+// What the kernel calls a nodeid. 1 is the root. While the daemon lives an id is never given to
+// another object; they have nothing to do with st_ino.
 using NodeId = std::uint64_t;
 inline constexpr NodeId kRootNode = 1;
 

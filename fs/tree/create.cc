@@ -162,6 +162,7 @@ class Creation {
                        tree_.upper_attr(sys::At(dirfd_->get(), name_.c_str()), real));
     auto node = std::make_unique<Node>(tree_.table_.new_id(),
                                        tree_.stack().map_ino(st.st_dev, st.st_ino), st.st_mode);
+    tree_.forgotten_.erase(node->ino);  // the number may have been that of another
     node->set(Node::kUpper);
     if (node->is_dir()) {
       node->dir->loaded = true;  // new, and so empty
@@ -211,6 +212,7 @@ Result<Found> Tree::create_unnamed(Node& dir, const NewObject& object, sys::Uniq
   LAYERFS_TRY_ASSIGN(const struct stat st, upper_attr(sys::At(opened.get()), real));
   auto node =
       std::make_unique<Node>(table_.new_id(), stack_->map_ino(st.st_dev, st.st_ino), st.st_mode);
+  forgotten_.erase(node->ino);
   LAYERFS_TRY_ASSIGN(node->detached_fd, sys::duplicate(opened.get()));
   node->flags = Node::kUpper | Node::kDetached;
   node->lookups = 1;

@@ -9,7 +9,7 @@
 //                       with a shared ShapeLock only: who has the exclusive one is alone with all
 //                       directories, and two of them may be related in no order.
 //   4. HardLinks::mutex
-//   5. NodeTable's shards, DirFds' shards.
+//   5. NodeTable's shards, DirFds' shards, Successors, Forgotten.
 //
 // The copy-up lock comes first because publishing a copied file needs the shape and the directory:
 // whoever needs a node copied up does that before it takes those, and checks again after. An

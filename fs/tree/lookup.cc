@@ -63,6 +63,7 @@ Result<Tree::Made> Tree::make_node(const ShapeToken& shape, Node& dir, Entry& en
     if (!in_upper) {
       LAYERFS_TRY_ASSIGN(std::unique_ptr<Node> indexed, make_indexed_node(node->lower, node->ino));
       if (indexed != nullptr) {
+        keep_id(*indexed, dir, entry, true);
         Node& made = table_.insert(std::move(indexed));
         hard_links_.insert(made);
         remember_lower_name(made, dir, entry);
@@ -70,6 +71,7 @@ Result<Tree::Made> Tree::make_node(const ShapeToken& shape, Node& dir, Entry& en
       }
     }
   }
+  keep_id(*node, dir, entry, linked);
   const bool indexed = node->has(Node::kIndexed);
   Node& made = adopt(std::move(node), dir, entry);
   if (linked) hard_links_.insert(made);
@@ -142,6 +144,60 @@ Result<std::unique_ptr<Node>> Tree::make_lower_node(Node& dir, const Entry& entr
   }
   LAYERFS_TRY_ASSIGN(node->dir->lowers, merge(candidates(*dir.dir, entry), dir.dir->lowers));
   return node;
+}
+
+void Tree::keep_id(Node& node, Node& dir, const Entry& entry, bool any_place) {
+  if (forgotten_.size() == 0) return;
+  const ForgottenNode place{0, node.ino, dir.id, dir.dir->key_of(entry)};
+  if (const auto id = forgotten_.take(place, any_place)) node.id = *id;
+}
+
+Result<Node*> Tree::recall_child(const ShapeToken& shape, Node& dir, const ForgottenNode& known) {
+  if (!dir.is_dir()) return fail(ESTALE);
+  LAYERFS_TRY(ensure_loaded(shape, dir));
+  Node* node = nullptr;
+  {
+    std::unique_lock lock(dir.dir->mutex);
+    auto at = dir.dir->entries.find(known.key);
+    if (at == dir.dir->entries.end() || at->second.whiteout) return fail(ESTALE);
+    node = at->second.node();
+    if (node != nullptr) {
+      node->lookups.fetch_add(1);
+    } else {
+      LAYERFS_TRY_ASSIGN(Made made, make_node(shape, dir, at->second));
+      node = made.node;
+    }
+  }
+  // The name may be that of another object now.
+  if (node->id == known.id) return node;
+  forget(shape, *node, 1);
+  return fail(ESTALE);
+}
+
+Result<Node*> Tree::recall_node(const ShapeToken& shape, NodeId id) {
+  std::vector<ForgottenNode> way;
+  Node* at = table_.hold(id);
+  for (NodeId next = id; at == nullptr; at = table_.hold(next)) {
+    const auto known = forgotten_.find(next);
+    if (!known || way.size() > forgotten_.size()) return fail(ESTALE);
+    way.push_back(*known);
+    next = known->parent;
+  }
+  for (auto step = way.rbegin(); step != way.rend(); ++step) {
+    auto below = recall_child(shape, *at, *step);
+    forget(shape, *at, 1);
+    if (!below) return below;
+    at = *below;
+  }
+  return at;
+}
+
+Result<Found> Tree::recall(const ShapeToken& shape, NodeId id) {
+  LAYERFS_TRY_ASSIGN(Node * node, recall_node(shape, id));
+  auto st = attr(shape, *node);
+  if (st) return Found{node, *st};
+  forget(shape, *node, 1);
+  return fail(st.error());
 }
 
 Node& Tree::adopt(std::unique_ptr<Node> node, Node& dir, Entry& entry) {

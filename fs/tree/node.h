@@ -139,7 +139,7 @@ class Node {
   }
   bool is_dir() const { return S_ISDIR(type); }
 
-  const NodeId id;
+  NodeId id;                 // does not change once the node is in the table
   const ino_t ino;           // st_ino, the same before and after copy-up
   const std::uint16_t type;  // S_IFMT
   std::atomic<std::uint16_t> flags{0};

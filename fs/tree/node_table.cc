@@ -15,6 +15,15 @@ Node* NodeTable::find(NodeId id) const {
   return it == s.nodes.end() ? nullptr : it->get();
 }
 
+Node* NodeTable::hold(NodeId id) {
+  Shard& s = shard(id);
+  std::shared_lock lock(s.mutex);
+  auto it = s.nodes.find(id);
+  if (it == s.nodes.end()) return nullptr;
+  (*it)->lookups.fetch_add(1);
+  return it->get();
+}
+
 Node* NodeTable::pin_if_unused(NodeId id) {
   Shard& s = shard(id);
   std::shared_lock lock(s.mutex);

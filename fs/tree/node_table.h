@@ -13,7 +13,8 @@
 
 namespace layerfs::tree {
 
-// Owns all nodes. Ids count up and are never reused. Thread-safe.
+// Owns all nodes. Ids count up; only a node that stands for the same object gets an old one again.
+// Thread-safe.
 class NodeTable {
  public:
   NodeId new_id() { return next_.fetch_add(1, std::memory_order_relaxed); }
@@ -24,6 +25,9 @@ class NodeTable {
   // Null for an id that was forgotten or never given. The kernel holds a node while it asks for it,
   // so the result stays valid for the request.
   Node* find(NodeId id) const;
+
+  // The same with a lookup counted, for who is not sure that somebody holds it.
+  Node* hold(NodeId id);
 
   // The node with one more pin if it has no lookups; null otherwise.
   Node* pin_if_unused(NodeId id);

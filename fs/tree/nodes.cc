@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <malloc.h>
 
 #include "fs/sys/file.h"
 #include "fs/tree/tree.h"
@@ -71,6 +72,22 @@ bool Tree::take_node(Node& node, std::unique_ptr<Node>& taken,
   return take();
 }
 
+void Tree::take_placed_node(Node& node, Node& parent, std::unique_ptr<Node>& taken,
+                            std::vector<HardLinks::Alias>& aliases) {
+  Entry* entry = parent.dir->find(node.name.view());
+  if (entry == nullptr || entry->node() != &node) {
+    take_node(node, taken, aliases);
+    return;
+  }
+  const ino_t ino = node.ino;
+  // Before it goes, so that it is found at any time.
+  forgotten_.remember({node.id, ino, parent.id, parent.dir->key_of(*entry)});
+  if (take_node(node, taken, aliases))
+    entry->set_ino(ino);
+  else
+    forgotten_.erase(ino);
+}
+
 void Tree::drop_if_idle(const ShapeToken& shape, NodeId id) noexcept {
   // Dropping a node unpins its parent, which may be the last that held the parent.
   while (id != kRootNode) {
@@ -83,16 +100,15 @@ void Tree::drop_if_idle(const ShapeToken& shape, NodeId id) noexcept {
       take_node(*node, taken, aliases);
     } else {
       std::unique_lock lock(parent->dir->mutex);
-      if (take_node(*node, taken, aliases))
-        if (Entry* entry = parent->dir->find(taken->name.view());
-            entry != nullptr && entry->node() == taken.get())
-          entry->set_ino(taken->ino);
+      take_placed_node(*node, *parent, taken, aliases);
     }
     if (taken == nullptr) {
       // Used again meanwhile. Whoever stops using it while our pin is there leaves it to us.
       if (node->pins.fetch_sub(1) != 1) return;
       continue;
     }
+    if (dropped_.fetch_add(1, std::memory_order_relaxed) % kDropsPerTrim == kDropsPerTrim - 1)
+      ::malloc_trim(0);
     if (taken->is_dir()) {
       dir_fds_.erase(id);
       // Nobody asks again by the key of a lower directory that only this one showed.

@@ -84,6 +84,7 @@ Result<void> Tree::remove_entry(Node& dir, Entry& entry, int dirfd) {
   const char* name = entry.name.c_str();
   Node* node = entry.node();
   LAYERFS_TRY(bring_indexed_name(dir, entry, dirfd));
+  if (node == nullptr) forgotten_.erase(entry.ino());
   sys::UniqueFd kept = keep_reachable(node, dirfd, name);
   sys::UniqueFd indexed;
   if (entry.top == Entry::kInUpper && work.index_in_use()) {

@@ -12,6 +12,7 @@
 #include "fs/layer/dir_marks.h"
 #include "fs/sys/result.h"
 #include "fs/tree/dir_fds.h"
+#include "fs/tree/forgotten.h"
 #include "fs/tree/hard_links.h"
 #include "fs/tree/locks.h"
 #include "fs/tree/node.h"
@@ -135,6 +136,9 @@ class Tree {
   // --- lookup (lookup.cc) ---
   // ENOENT for a name that is not there.
   Result<Found> child(const ShapeToken& shape, Node& dir, std::string_view name);
+  // The node of an id that the kernel may have forgotten; ESTALE if its object is gone, or cannot
+  // be found by what is remembered.
+  Result<Found> recall(const ShapeToken& shape, NodeId id);
 
   // --- places (place.cc) ---
   Result<Place> place(const ShapeToken& shape, Node& node);
@@ -190,6 +194,10 @@ class Tree {
   Node& successor_of(Node& node) const;
   void drop_if_idle(const ShapeToken& shape, NodeId id) noexcept;
   bool take_node(Node& node, std::unique_ptr<Node>& taken, std::vector<HardLinks::Alias>& aliases);
+  // The same for a node below `parent`, under its exclusive mutex or the exclusive shape: if its
+  // name stays, its id is remembered.
+  void take_placed_node(Node& node, Node& parent, std::unique_ptr<Node>& taken,
+                        std::vector<HardLinks::Alias>& aliases);
 
   // lookup.cc: all but known_child under the directory's exclusive mutex or the exclusive shape.
   // The node of a name if it is known, its lookup counted; null if it has to be made.
@@ -211,6 +219,11 @@ class Tree {
   Result<std::unique_ptr<Node>> make_lower_node(Node& dir, const Entry& entry,
                                                 const struct stat& st);
   Result<void> find_lowers(Node& node, Node& dir, const Entry& entry, const layer::Marks& marks);
+  // Gives `node`, about to get the place `entry`, the id that its object had before.
+  void keep_id(Node& node, Node& dir, const Entry& entry, bool any_place);
+  // Both count a lookup.
+  Result<Node*> recall_node(const ShapeToken& shape, NodeId id);
+  Result<Node*> recall_child(const ShapeToken& shape, Node& dir, const ForgottenNode& known);
   // Gives `node` to the table, with its place and one lookup.
   Node& adopt(std::unique_ptr<Node> node, Node& dir, Entry& entry);
 
@@ -321,9 +334,13 @@ class Tree {
   NodeTable table_;
   HardLinks hard_links_;
   Successors successors_;
+  Forgotten forgotten_;
   DirFds dir_fds_;
   std::atomic<std::uint64_t> next_lower_key_{std::uint64_t{1} << 62};
   Node* root_ = nullptr;
+  // Many nodes that go leave much memory that malloc would keep.
+  static constexpr std::uint32_t kDropsPerTrim = 8192;
+  std::atomic<std::uint32_t> dropped_{0};
 };
 
 }  // namespace layerfs::tree

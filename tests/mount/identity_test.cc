@@ -5,9 +5,14 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <fstream>
 #include <map>
 #include <memory>
 #include <string>
+#include <thread>
+#include <utility>
+#include <vector>
 
 #include "fs/sys/unique_fd.h"
 #include "tests/mount/union_fixture.h"
@@ -95,17 +100,19 @@ TEST_F(Identity, HardLinksOfALowerFileStayOneFile) {
 class Handle {
  public:
   explicit Handle(const fs::path& path) {
-    handle_->handle_bytes = MAX_HANDLE_SZ;
-    EXPECT_EQ(::name_to_handle_at(AT_FDCWD, path.c_str(), handle_, &mount_, 0), 0) << path;
+    handle()->handle_bytes = MAX_HANDLE_SZ;
+    EXPECT_EQ(::name_to_handle_at(AT_FDCWD, path.c_str(), handle(), &mount_, 0), 0) << path;
   }
   sys::UniqueFd open(const fs::path& root, int flags) const {
     const sys::UniqueFd mount(::open(root.c_str(), O_RDONLY | O_DIRECTORY));
-    return sys::UniqueFd(::open_by_handle_at(mount.get(), handle_, flags));
+    Handle copy = *this;
+    return sys::UniqueFd(::open_by_handle_at(mount.get(), copy.handle(), flags));
   }
 
  private:
+  file_handle* handle() { return reinterpret_cast<file_handle*>(room_); }
+
   alignas(file_handle) char room_[sizeof(file_handle) + MAX_HANDLE_SZ] = {};
-  file_handle* handle_ = reinterpret_cast<file_handle*>(room_);
   int mount_ = 0;
 };
 
@@ -124,6 +131,99 @@ TEST_F(Identity, FileHandlesLeadToTheSameFile) {
   struct stat st;
   ASSERT_EQ(::fstat(opened_dir.get(), &st), 0);
   EXPECT_EQ(st.st_ino, attr_of(root_ / "other/d").st_ino);
+}
+
+// Makes the kernel forget all inodes that nobody uses, and waits until the daemon was told.
+void make_kernel_forget() {
+  std::ofstream("/proc/sys/vm/drop_caches") << "2";
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+}
+
+ino_t inode_of(const sys::UniqueFd& fd) {
+  struct stat st = {};
+  EXPECT_EQ(::fstat(fd.get(), &st), 0);
+  return st.st_ino;
+}
+
+TEST_F(Identity, FileHandlesOutliveTheKernelsMemory) {
+  mount(
+      "mkdir -p lower/a/b below/a; echo low > lower/a/b/file; ln -s x lower/a/link; echo l > "
+      "below/a/low");
+  out("mnt", "mkdir -p new/dir; echo up > new/dir/file; echo changed > a/low");
+  std::map<std::string, std::pair<Handle, ino_t>> handles;
+  for (const char* name :
+       {"", "a", "a/b", "a/b/file", "a/link", "a/low", "new", "new/dir", "new/dir/file"})
+    handles.emplace(name, std::pair{Handle(root_ / name), attr_of(root_ / name).st_ino});
+  make_kernel_forget();
+  for (int round = 0; round < 2; ++round) {
+    for (const auto& [name, known] : handles) {
+      const sys::UniqueFd opened = known.first.open(root_, O_PATH);
+      ASSERT_TRUE(opened) << name << ": " << errno;
+      EXPECT_EQ(inode_of(opened), known.second) << name;
+    }
+    make_kernel_forget();
+    // The second time the names have been looked up before.
+    out("mnt", "find . > /dev/null");
+  }
+}
+
+TEST_F(Identity, FileHandlesFollowCopyUpAndRename) {
+  mount("mkdir -p lower/a/b; echo low > lower/a/b/file; mkdir lower/other");
+  const Handle dir(root_ / "a"), below(root_ / "a/b"), file(root_ / "a/b/file");
+  const ino_t ino = attr_of(root_ / "a/b/file").st_ino;
+  make_kernel_forget();
+  out("mnt", "echo up > a/b/file; mv a/b/file a/b/moved; mv a/b other/c; mv a z");
+  make_kernel_forget();
+  const sys::UniqueFd opened = file.open(root_, O_RDONLY);
+  ASSERT_TRUE(opened) << errno;
+  EXPECT_EQ(inode_of(opened), ino);
+  char text[8] = {};
+  EXPECT_EQ(::read(opened.get(), text, sizeof text), 3);
+  EXPECT_STREQ(text, "up\n");
+  const sys::UniqueFd moved = below.open(root_, O_RDONLY | O_DIRECTORY);
+  ASSERT_TRUE(moved) << errno;
+  EXPECT_EQ(fs::read_symlink("/proc/self/fd/" + std::to_string(moved.get())), root_ / "other/c");
+  EXPECT_EQ(::faccessat(moved.get(), "../../z", F_OK, 0), 0);
+  EXPECT_TRUE(dir.open(root_, O_RDONLY | O_DIRECTORY));
+}
+
+TEST_F(Identity, FileHandlesOfRemovedObjectsAreStaleForGood) {
+  mount("mkdir -p lower/a/b; echo low > lower/a/file");
+  out("mnt", "mkdir new; echo up > new/file; mkdir new/dir");
+  std::vector<Handle> handles;
+  for (const char* name : {"a/b", "a/file", "new/file", "new/dir", "new"})
+    handles.emplace_back(root_ / name);
+  make_kernel_forget();
+  out("mnt", "rm -r a/b a/file new");
+  const auto all_stale = [&](const char* when) {
+    for (const Handle& handle : handles) {
+      EXPECT_FALSE(handle.open(root_, O_PATH)) << when;
+      EXPECT_EQ(errno, ESTALE) << when;
+    }
+  };
+  all_stale("removed");
+  // The names, and on most file systems the inode numbers, are used again.
+  out("mnt", "mkdir new a/b new/dir; echo 1 > a/file; echo 2 > new/file");
+  all_stale("made again");
+  make_kernel_forget();
+  all_stale("forgotten");
+  out("mnt", "find . > /dev/null");
+  all_stale("looked up");
+}
+
+TEST_F(Identity, FileHandlesFindOneOfSeveralNames) {
+  mount("echo one > lower/a; ln lower/a lower/b");
+  out("mnt", "echo up > c; ln c d");
+  const Handle lower(root_ / "b"), upper(root_ / "d");
+  const ino_t lower_ino = attr_of(root_ / "b").st_ino, upper_ino = attr_of(root_ / "d").st_ino;
+  make_kernel_forget();
+  // Found by the other name first.
+  out("mnt", "stat a c");
+  const sys::UniqueFd first = lower.open(root_, O_PATH), second = upper.open(root_, O_PATH);
+  ASSERT_TRUE(first) << errno;
+  ASSERT_TRUE(second) << errno;
+  EXPECT_EQ(inode_of(first), lower_ino);
+  EXPECT_EQ(inode_of(second), upper_ino);
 }
 
 TEST_F(Identity, InotifyFollowsACopyUp) {
