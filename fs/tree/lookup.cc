@@ -90,6 +90,7 @@ Result<std::unique_ptr<Node>> Tree::make_indexed_node(const LowerFile& lower, in
   if (!fd && fd.error() == Errno(ENOENT)) return nullptr;
   if (!fd) return fail(fd.error());
   LAYERFS_TRY_ASSIGN(struct stat st, sys::stat_fd(fd->get()));
+  if (S_ISDIR(st.st_mode)) return fail(EIO);  // it cannot be a copy of a file
   LAYERFS_TRY_ASSIGN(layer::Marks marks, layer::read_marks(sys::At(fd->get()), stack_->names()));
   auto node = std::make_unique<Node>(table_.new_id(), ino, st.st_mode);
   node->lower = lower;
