@@ -22,6 +22,11 @@ Result<Entry> lookup(FileSystem& fs, NodeId parent, std::string_view name) {
     // Asked for a file handle, of files too, and of what the kernel does not know any more.
     auto shape = fs.tree->enter();
     LAYERFS_TRY_ASSIGN(tree::Found found, fs.tree->recall(shape, parent));
+    if (found.attr.st_nlink == 0) {
+      // Removed, and its FORGET is on the way: the kernel asks about what it has forgotten only.
+      fs.tree->forget(shape, *found.node, 1);
+      return fail(ESTALE);
+    }
     return entry_of(fs, found);
   }
   LAYERFS_TRY_ASSIGN(tree::Node * dir, find_dir(fs, parent));
