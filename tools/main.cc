@@ -9,10 +9,10 @@
 
 namespace {
 
-// mount(8) and mount.fuse3 start a helper by one of these names.
-bool is_mount_helper(std::string_view program) {
+// mount(8), mount.fuse3 and umount(8) start a helper by a name that begins with what it is to do.
+bool is_helper(std::string_view program, std::string_view task) {
   program.remove_prefix(program.rfind('/') + 1);
-  return program.starts_with("mount.");
+  return program.starts_with(task);
 }
 
 }  // namespace
@@ -24,7 +24,8 @@ int main(int argc, char** argv) {
   layerfs::tools::log_to_stderr();
   layerfs::tools::Io io = layerfs::tools::standard_io();
   const layerfs::tools::Args args(argv + 1, argv + argc);
-  const int status = is_mount_helper(argv[0]) ? layerfs::tools::run_mount_helper(args, io)
-                                              : layerfs::tools::run_layerfs(args, io);
+  const int status = is_helper(argv[0], "umount.")  ? layerfs::tools::run_umount_helper(args, io)
+                     : is_helper(argv[0], "mount.") ? layerfs::tools::run_mount_helper(args, io)
+                                                    : layerfs::tools::run_layerfs(args, io);
   return layerfs::tools::finish_output(io, status);
 }

@@ -20,4 +20,8 @@ bool is_mount_helper_call(const Args& args);
 // image unless the options name layers.
 int run_mount_helper(const Args& args, Io& io);
 
+// Unmounts for umount(8), which starts it as umount.layerfs or umount.fuse.layerfs, and waits for
+// the daemon's end as `layerfs umount` does.
+int run_umount_helper(const Args& args, Io& io);
+
 }  // namespace layerfs::tools

@@ -38,10 +38,41 @@ int run_umount(const Args& args, Io& io) {
       }
     }
   }
+  const auto how = lazy ? fuse::Unmount::kLazy : fuse::Unmount::kNow;
   for (const LiveMount& mount : chosen) {
-    if (const auto done = unmount_one(mount, lazy); !done) status = report(io, done.error());
+    if (const auto done = unmount_one(mount, how); !done) status = report(io, done.error());
   }
   return status;
+}
+
+int run_umount_helper(const Args& args, Io& io) {
+  std::string directory;
+  auto how = fuse::Unmount::kNow;
+  for (std::size_t i = 0; i < args.size(); ++i) {
+    const std::string& arg = args[i];
+    if (arg == "-l") {
+      how = fuse::Unmount::kLazy;
+    } else if (arg == "-f") {
+      how = fuse::Unmount::kForced;
+    } else if (arg == "-t" || arg == "-N" || arg == "-o") {
+      ++i;  // the type is known, and a namespace has been entered already
+    } else if (!arg.starts_with('-')) {
+      directory = arg;
+    }  // else -n, -r, -v: they change nothing
+  }
+  if (directory.empty()) {
+    report(io, "an unmount helper is called with DIR");
+    return kUsage;
+  }
+  const auto mounts = live_mounts();
+  const auto mount = mounts ? find_mount(*mounts, directory)
+                            : Outcome<LiveMount>(tl::make_unexpected(mounts.error()));
+  // A bind mount of a part, for one, has no record: unmounting is all there is to do.
+  auto done = mount ? unmount_one(*mount, how) : fuse::unmount(directory, how);
+  // umount(8) is done when it is unmounted here, whoever shows it elsewhere.
+  const bool mounted_elsewhere = !done && mount && done.error().code == EBUSY &&
+                                 fuse::device_of(directory) != mount->record.device;
+  return done || mounted_elsewhere ? kDone : report(io, done.error());
 }
 
 }  // namespace layerfs::tools

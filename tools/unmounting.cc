@@ -4,29 +4,18 @@
 
 #include <fmt/format.h>
 
-#include "fs/fuse/kernel_mount.h"
-
 namespace layerfs::tools {
 
 namespace {
 
 // A daemon that does not end by then is stuck in its file system's own system calls.
-constexpr int kPatienceSeconds = 30;
+constexpr int kPatienceSeconds = 300;
 
-}  // namespace
-
-Outcome<void> unmount_one(const LiveMount& mount, bool lazy) {
+// Waits for what follows the unmounting, if it was the last of that mount.
+Outcome<void> await_end(const LiveMount& mount) {
   const std::string& mountpoint = mount.record.mountpoint;
-  const auto unmounted = fuse::unmount(mountpoint, lazy);
-  if (!unmounted && unmounted.error().code == EBUSY) {
-    return refuse(fmt::format("{} is in use; end what uses it (`fuser -vm {}` shows it), or give "
-                              "--lazy",
-                              mountpoint, mountpoint),
-                  EBUSY);
-  }
-  LAYERFS_TRY(unmounted);
-  // So that the directories below are free when the command returns.
-  if (!lazy && mount.record.pid > 0 && !wait_for_end(mount.record.pid, kPatienceSeconds)) {
+  if (mount.record.pid <= 0) return {};
+  if (fuse::is_mounted_anywhere(mount.record.device)) {
     return refuse(
         fmt::format("{0} is unmounted here, but somebody else still uses it: another mount "
                     "namespace (a container that was started meanwhile), or what was "
@@ -35,7 +24,27 @@ Outcome<void> unmount_one(const LiveMount& mount, bool lazy) {
                     mountpoint, mount.record.pid),
         EBUSY);
   }
-  return {};
+  if (wait_for_end(mount.record.pid, kPatienceSeconds)) return {};
+  return refuse(fmt::format("{} is unmounted, but after {} s its daemon (process {}) still waits "
+                            "for the disk",
+                            mountpoint, kPatienceSeconds, mount.record.pid),
+                EBUSY);
+}
+
+}  // namespace
+
+Outcome<void> unmount_one(const LiveMount& mount, fuse::Unmount how) {
+  const std::string& mountpoint = mount.record.mountpoint;
+  const auto unmounted = fuse::unmount(mountpoint, how);
+  if (!unmounted && unmounted.error().code == EBUSY) {
+    return refuse(fmt::format("{} is in use; end what uses it (`fuser -vm {}` shows it), or give "
+                              "--lazy",
+                              mountpoint, mountpoint),
+                  EBUSY);
+  }
+  LAYERFS_TRY(unmounted);
+  if (how == fuse::Unmount::kLazy) return {};
+  return await_end(mount);
 }
 
 Outcome<LiveMount> find_mount(const std::vector<LiveMount>& mounts, const std::string& path) {

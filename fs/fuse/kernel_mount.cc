@@ -244,6 +244,11 @@ Outcome<mode_t> mode_of_mountpoint(const std::string& mountpoint) {
   return attr.st_mode;
 }
 
+// Where the kernel shows how it reads ahead; there as long as the file system is.
+std::string bdi_path(dev_t device) {
+  return fmt::format("/sys/class/bdi/{}:{}", major(device), minor(device));
+}
+
 }  // namespace
 
 Outcome<sys::UniqueFd> mount_kernel(const KernelMount& mount) {
@@ -263,18 +268,31 @@ Outcome<void> remount(const KernelMount& mount) {
   return refuse(fmt::format("{} cannot be remounted", mount.mountpoint), Errno::last());
 }
 
-Outcome<void> unmount(const std::string& mountpoint, bool lazy) {
-  if (::umount2(mountpoint.c_str(), UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0) return {};
+sys::AtimeRule atime_rule_of(const KernelMount& mount) {
+  using Files = sys::AtimeRule::Files;
+  const unsigned long flags = arguments_of(mount).flags;
+  // Who reads what cannot be written leaves no trace.
+  if ((flags & MS_RDONLY) != 0) return {Files::kNever, false};
+  const bool directories = (flags & MS_NODIRATIME) == 0;
+  if ((flags & MS_NOATIME) != 0) return {Files::kNever, directories};
+  return {(flags & MS_STRICTATIME) != 0 ? Files::kAlways : Files::kRelative, directories};
+}
+
+Outcome<void> unmount(const std::string& mountpoint, Unmount how) {
+  const int flags = how == Unmount::kLazy ? MNT_DETACH : how == Unmount::kForced ? MNT_FORCE : 0;
+  if (::umount2(mountpoint.c_str(), UMOUNT_NOFOLLOW | flags) == 0) return {};
   const Errno error = Errno::last();
   if (error.code() != EPERM || ::geteuid() == 0) {
     return refuse(fmt::format("{} cannot be unmounted", mountpoint), error);
   }
   std::vector<std::string> arguments = {"-u", "--", mountpoint};
-  if (lazy) arguments.insert(arguments.begin() + 1, "-z");
+  if (how == Unmount::kLazy) arguments.insert(arguments.begin() + 1, "-z");
   const Helper helper = run_fusermount(std::move(arguments), -1);
   if (helper.status == 0) return {};
   return refuse(fmt::format("{} cannot be unmounted: {}", mountpoint, helper.said), EPERM);
 }
+
+bool is_mounted_anywhere(dev_t device) { return ::access(bdi_path(device).c_str(), F_OK) == 0; }
 
 dev_t device_of(const std::string& mountpoint) {
   struct statx attr = {};
@@ -286,8 +304,7 @@ dev_t device_of(const std::string& mountpoint) {
 }
 
 void raise_read_ahead(dev_t device) {
-  const std::string path =
-      fmt::format("/sys/class/bdi/{}:{}/read_ahead_kb", major(device), minor(device));
+  const std::string path = bdi_path(device) + "/read_ahead_kb";
   const sys::UniqueFd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
   if (!file) return;
   const std::string size = std::to_string(kLargestRequest / 1024);

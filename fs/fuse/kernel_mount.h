@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "fs/sys/failure.h"
+#include "fs/sys/mount.h"
 #include "fs/sys/unique_fd.h"
 
 namespace layerfs::fuse {
@@ -26,9 +27,20 @@ Outcome<sys::UniqueFd> mount_kernel(const KernelMount& mount);
 // Gives the mount there the flags of `mount`; nothing else of it can be changed. Needs root.
 Outcome<void> remount(const KernelMount& mount);
 
-// Unmounts: mount(2)'s call, or fusermount3 where that is not permitted. `lazy`: also a mount in
-// use, which then ends with its last user.
-Outcome<void> unmount(const std::string& mountpoint, bool lazy);
+// How such a mount shall treat times of access; the last option that says so counts.
+sys::AtimeRule atime_rule_of(const KernelMount& mount);
+
+enum class Unmount {
+  kNow,
+  kLazy,    // also a mount in use, which then ends with its last user
+  kForced,  // requests that wait for the daemon fail
+};
+
+// Unmounts: mount(2)'s call, or fusermount3 where that is not permitted.
+Outcome<void> unmount(const std::string& mountpoint, Unmount how);
+
+// Whether a mount of that number is left in any mount namespace. False if the kernel does not say.
+bool is_mounted_anywhere(dev_t device);
 
 // The device number of the mount at `mountpoint`, got without asking the daemon; 0 if unknown.
 dev_t device_of(const std::string& mountpoint);

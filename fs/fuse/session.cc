@@ -9,6 +9,7 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <string_view>
 #include <utility>
@@ -27,6 +28,7 @@
 #include "fs/fuse/passthrough.h"
 #include "fs/fuse/slow_work.h"
 #include "fs/fuse/transport.h"
+#include "fs/op/file.h"
 
 namespace layerfs::fuse {
 
@@ -65,6 +67,14 @@ bool users_may_allow_other() {
     if (line == "user_allow_other") return true;
   }
   return false;
+}
+
+KernelMount kernel_mount_of(const MountOptions& options) {
+  return {.mountpoint = options.mountpoint,
+          .source = options.source,
+          .read_only = options.read_only,
+          .allow_other = options.allow_other,
+          .options = options.kernel_options};
 }
 
 // Modes arrive with the callers' umask and must not meet ours, and each open file costs
@@ -141,11 +151,8 @@ MountedSession::~MountedSession() {
 Outcome<void> MountedSession::begin() {
   LAYERFS_TRY(choose());
   LAYERFS_TRY(make_libfuse_session());
-  KernelMount mount = {.mountpoint = options_.mountpoint,
-                       .source = options_.source,
-                       .read_only = read_only_,
-                       .allow_other = options_.allow_other,
-                       .options = options_.kernel_options};
+  KernelMount mount = kernel_mount_of(options_);
+  mount.read_only = read_only_;
   if (::geteuid() != 0 && mount.allow_other) mount.allow_other = users_may_allow_other();
   LAYERFS_TRY_ASSIGN(sys::UniqueFd device, mount_kernel(mount));
   mounted_ = true;
@@ -242,7 +249,7 @@ void MountedSession::abandon() noexcept {
   if (!mounted_) return;
   mounted_ = false;
   fuse_session_exit(session_.get());
-  if (const auto gone = unmount(options_.mountpoint, true); !gone) {
+  if (const auto gone = unmount(options_.mountpoint, Unmount::kLazy); !gone) {
     spdlog::error("{}", gone.error().sentence);
   }
 }
@@ -251,10 +258,10 @@ void MountedSession::abandon() noexcept {
 void MountedSession::detach() noexcept {
   // Something else may be mounted on top by now, and is not ours to take away.
   if (device_of(options_.mountpoint) != device_) return;
-  if (unmount(options_.mountpoint, false)) return;
+  if (unmount(options_.mountpoint, Unmount::kNow)) return;
   const sys::UniqueFd root(::open(options_.mountpoint.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (root) ::syncfs(root.get());
-  if (const auto gone = unmount(options_.mountpoint, true); !gone) {
+  if (const auto gone = unmount(options_.mountpoint, Unmount::kLazy); !gone) {
     spdlog::error("{}", gone.error().sentence);
   }
 }
@@ -268,6 +275,11 @@ void MountedSession::end() noexcept {
   if (!ended_ && context_.agreed && context_.agreed->io_uring) fuse_session_loop(session_.get());
   ended_ = true;
   if (slow_work_) slow_work_->finish();
+  // As any file system at its end. Nobody waits who did not ask for it: umount(2) has returned.
+  if (const auto synced = op::syncfs(*fs_); !synced) {
+    spdlog::error("what was written last may not be on the disk: {}",
+                  std::strerror(synced.error().code()));
+  }
 }
 
 std::string MountedSession::description() const {
@@ -286,7 +298,9 @@ std::string MountedSession::description() const {
 
 Outcome<std::unique_ptr<Session>> Session::mount(const MountOptions& options) {
   prepare_process();
-  LAYERFS_TRY_ASSIGN(op::FileSystemPtr fs, op::open_file_system(options.stack));
+  op::StackOptions stack = options.stack;
+  stack.atime = atime_rule_of(kernel_mount_of(options));
+  LAYERFS_TRY_ASSIGN(op::FileSystemPtr fs, op::open_file_system(stack));
   auto session = std::make_unique<MountedSession>(options, std::move(fs));
   if (auto begun = session->begin(); !begun) {
     session->abandon();

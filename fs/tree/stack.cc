@@ -9,6 +9,7 @@
 #include "fs/layer/origin.h"
 #include "fs/sys/copy.h"
 #include "fs/sys/file.h"
+#include "fs/sys/mount.h"
 #include "fs/sys/xattr.h"
 #include "fs/tree/overlap.h"
 
@@ -55,6 +56,36 @@ bool is_beneath(const std::string& inner, const std::string& outer) {
 std::string real_path(int fd) {
   auto path = sys::readlink_at(AT_FDCWD, sys::fd_path(fd).c_str());
   return path ? *path : std::string();
+}
+
+bool is_same(int fd, const struct stat& st) {
+  const auto other = sys::stat_fd(fd);
+  return other && other->st_dev == st.st_dev && other->st_ino == st.st_ino;
+}
+
+struct UpperAndWork {
+  sys::UniqueFd upper, work;
+};
+
+// Both through one private clone of their mount, as kernel overlayfs has them: so the file system
+// can be unmounted where it is mounted, times of access follow our mount's options and not its, and
+// what is mounted in the upper later does not show. One clone, since nothing is renamed from one
+// mount to another.
+Result<UpperAndWork> open_cloned(const std::string& upper, const std::string& work,
+                                 sys::AtimeRule atime) {
+  const auto differ = std::mismatch(upper.begin(), upper.end(), work.begin(), work.end()).first;
+  const std::size_t slash = upper.rfind('/', static_cast<std::size_t>(differ - upper.begin()));
+  if (slash == std::string::npos) return fail(ENOENT);
+  const std::size_t common = slash + 1;
+  LAYERFS_TRY_ASSIGN(const sys::UniqueFd clone,
+                     sys::open_clone(upper.substr(0, common).c_str(), atime));
+  constexpr int kFlags = O_DIRECTORY;
+  UpperAndWork both;
+  LAYERFS_TRY_ASSIGN(both.upper,
+                     sys::open_beneath(clone.get(), upper.c_str() + common, kFlags | O_PATH));
+  LAYERFS_TRY_ASSIGN(both.work,
+                     sys::open_beneath(clone.get(), work.c_str() + common, kFlags | O_RDONLY));
+  return both;
 }
 
 }  // namespace
@@ -114,6 +145,11 @@ Outcome<void> Stack::open_upper() {
     return refuse("workdir '" + options_.workdir + "' and upperdir '" + path +
                       "' must be two separate directories",
                   EINVAL);
+  if (auto cloned = open_cloned(upper_path, work_path, options_.atime);
+      cloned && is_same(cloned->upper.get(), *st) && is_same(cloned->work.get(), *work_st)) {
+    *root = std::move(cloned->upper);
+    *work_root = std::move(cloned->work);
+  }
   LAYERFS_TRY(check_xattrs(root->get(), path, names_));
   LAYERFS_TRY_ASSIGN(auto work, WorkDir::open(std::move(*work_root), options_.workdir,
                                               options_.volatile_upper, options_.index));

@@ -14,6 +14,7 @@
 #include "fs/layer/xattr_names.h"
 #include "fs/sys/failure.h"
 #include "fs/sys/file_handle.h"
+#include "fs/sys/mount.h"
 #include "fs/tree/lower_dir.h"
 #include "fs/tree/work_dir.h"
 
@@ -35,6 +36,7 @@ struct StackOptions {
   // that it has records, and of which kind.
   layer::RecordKind record_owners = layer::RecordKind::kNone;
   bool recorded_owners_shown = true;  // else what has a record is shown as the daemon's
+  sys::AtimeRule atime;         // of what is read in the upper; lowers never change
 };
 
 // The upper directory and its work directory, taken: no other daemon uses them meanwhile.

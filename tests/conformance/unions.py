@@ -19,6 +19,10 @@ class Union:
     def in_user_space(self):
         return self.mount_type != "overlay"
 
+    @property
+    def has_umount_helper(self):
+        return self.name == "layerfs"
+
     def mount(self, lowers, upper, work, point):
         options = f"lowerdir={':'.join(map(str, lowers))},upperdir={upper},workdir={work}"
         if self.in_user_space:

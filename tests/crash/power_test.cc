@@ -139,6 +139,15 @@ TEST_F(PowerLoss, WhatWasWrittenSynchronouslyIsThere) {
   EXPECT_TRUE(read_file(file_) == expected.replace(1000, 3, "new"));
 }
 
+TEST_F(PowerLoss, WhatWasWrittenBeforeAnUnmountIsThere) {
+  write_file(file_, "new content");
+  write_file(root_ / "made", "text");
+  mount_.reset();
+  lose_power();
+  EXPECT_EQ(read_file(file_), "new content");
+  EXPECT_EQ(read_file(root_ / "made"), "text");
+}
+
 TEST_F(PowerLoss, WhatWasNotSyncedMayBeLostButIsNeverHalf) {
   { const sys::UniqueFd fd = open_file(O_RDWR); }
   lose_power();

@@ -53,7 +53,8 @@ Outcome<std::string> carry_out_bundle(const BundleOrder& order, Io& io) {
   // Without a mount the image is only looked at, for its users.
   const std::string wanted = order.no_mount ? "" : order.snapshot;
   LAYERFS_TRY_ASSIGN(std::string snapshot,
-                     mount_rootfs(place, order.image, wanted, order.no_mount, io));
+                     mount_rootfs(place, order.image, wanted,
+                                  order.no_mount ? RootfsUse::kRead : RootfsUse::kKeep, io));
   LAYERFS_TRY(
       write_bundle(order.directory, image.config, order.container, order.terminal, order.no_mount));
   if (order.no_mount) LAYERFS_TRY(place.unmount());

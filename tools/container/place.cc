@@ -30,10 +30,10 @@ Outcome<void> ContainerPlace::unmount() {
   if (!std::exchange(mounted, false)) return {};
   LAYERFS_TRY_ASSIGN(const std::vector<LiveMount> mounts, live_mounts());
   LAYERFS_TRY_ASSIGN(const LiveMount mount, find_mount(mounts, rootfs_of(bundle)));
-  auto done = unmount_one(mount, /*lazy=*/false);
+  auto done = unmount_one(mount, fuse::Unmount::kNow);
   if (done || done.error().code != EBUSY) return done;
   // Out of sight at least; it ends with its last user.
-  static_cast<void>(unmount_one(mount, /*lazy=*/true));
+  static_cast<void>(unmount_one(mount, fuse::Unmount::kLazy));
   return done;
 }
 
@@ -51,14 +51,15 @@ void ContainerPlace::clean(Io& io) {
 }
 
 Outcome<std::string> mount_rootfs(ContainerPlace& place, const std::string& image,
-                                  const std::string& snapshot, bool read_only, Io& io) {
+                                  const std::string& snapshot, RootfsUse use, Io& io) {
   MountOrder order;
   order.image = image;
   order.root = place.store;
   order.request.snapshot = snapshot;
   order.request.mount.mountpoint = rootfs_of(place.bundle);
   order.request.mount.source = image;
-  order.request.mount.read_only = read_only;
+  order.request.mount.read_only = use == RootfsUse::kRead;
+  order.request.mount.stack.volatile_upper = use == RootfsUse::kThrowAway;
   LAYERFS_TRY_ASSIGN(const Mounted mounted, carry_out(std::move(order), io));
   place.mounted = true;
   if (mounted.snapshot_is_new) place.snapshot = mounted.snapshot;

@@ -29,10 +29,16 @@ struct ContainerPlace {
   Outcome<void> unmount();
 };
 
-// Mounts the image writable on the bundle's rootfs, over the snapshot of that name or, if it is
-// empty, a fresh one, or only to read; notes it in `place`. Returns the snapshot's name.
+enum class RootfsUse {
+  kRead,
+  kKeep,       // writable
+  kThrowAway,  // writable, and nothing of it need ever reach the disk
+};
+
+// Mounts the image on the bundle's rootfs, over the snapshot of that name or, if it is empty, a
+// fresh one, unless it is only read; notes it in `place`. Returns the snapshot's name.
 Outcome<std::string> mount_rootfs(ContainerPlace& place, const std::string& image,
-                                  const std::string& snapshot, bool read_only, Io& io);
+                                  const std::string& snapshot, RootfsUse use, Io& io);
 
 // Mounts that this process makes from now on are its own and its children's: no other process that
 // makes a mount namespace meanwhile keeps them alive. Nothing happens without the privilege.

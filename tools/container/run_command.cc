@@ -102,7 +102,9 @@ class ContainerRun {
     LAYERFS_TRY_ASSIGN(const std::string bundle, bundle_directory(order_.name));
     LAYERFS_TRY(make_bundle(bundle));
     place_.bundle = bundle;
-    LAYERFS_TRY_ASSIGN(snapshot_, mount_rootfs(place_, order_.image, order_.snapshot, false, io_));
+    LAYERFS_TRY_ASSIGN(snapshot_,
+                       mount_rootfs(place_, order_.image, order_.snapshot,
+                                    is_kept() ? RootfsUse::kKeep : RootfsUse::kThrowAway, io_));
     const bool terminal = ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1;
     return write_bundle(bundle, image.config, order_.container, terminal, false);
   }
@@ -116,9 +118,11 @@ class ContainerRun {
     });
   }
 
+  bool is_kept() const { return order_.keep || !order_.snapshot.empty(); }
+
   // A container that never ran has written nothing.
   void keep_if_wanted(bool ran) {
-    if (!ran || place_.snapshot.empty() || (!order_.keep && order_.snapshot.empty())) return;
+    if (!ran || place_.snapshot.empty() || !is_kept()) return;
     place_.snapshot.clear();
     if (order_.snapshot.empty()) {
       io_.err << fmt::format(

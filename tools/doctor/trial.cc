@@ -58,7 +58,7 @@ Outcome<std::string> read_and_unmount(const std::string& mountpoint) {
   const bool empty = stdfs::is_empty(mountpoint, failed);
   LAYERFS_TRY_ASSIGN(const std::vector<LiveMount> mounts, live_mounts());
   LAYERFS_TRY_ASSIGN(const LiveMount mount, find_mount(mounts, mountpoint));
-  LAYERFS_TRY(unmount_one(mount, /*lazy=*/false));
+  LAYERFS_TRY(unmount_one(mount, fuse::Unmount::kNow));
   if (failed) return refuse("it cannot be read", Errno(failed.value()));
   if (!empty) return refuse("it does not show what is there", EIO);
   return mount.record.transport.empty() ? "its daemon left no record" : mount.record.transport;
