@@ -268,14 +268,11 @@ Outcome<void> remount(const KernelMount& mount) {
   return refuse(fmt::format("{} cannot be remounted", mount.mountpoint), Errno::last());
 }
 
-sys::AtimeRule atime_rule_of(const KernelMount& mount) {
-  using Files = sys::AtimeRule::Files;
+sys::Atime atime_of(const KernelMount& mount) {
   const unsigned long flags = arguments_of(mount).flags;
   // Who reads what cannot be written leaves no trace.
-  if ((flags & MS_RDONLY) != 0) return {Files::kNever, false};
-  const bool directories = (flags & MS_NODIRATIME) == 0;
-  if ((flags & MS_NOATIME) != 0) return {Files::kNever, directories};
-  return {(flags & MS_STRICTATIME) != 0 ? Files::kAlways : Files::kRelative, directories};
+  if ((flags & (MS_RDONLY | MS_NOATIME)) != 0) return sys::Atime::kNever;
+  return (flags & MS_STRICTATIME) != 0 ? sys::Atime::kAlways : sys::Atime::kRelative;
 }
 
 Outcome<void> unmount(const std::string& mountpoint, Unmount how) {

@@ -27,8 +27,8 @@ Outcome<sys::UniqueFd> mount_kernel(const KernelMount& mount);
 // Gives the mount there the flags of `mount`; nothing else of it can be changed. Needs root.
 Outcome<void> remount(const KernelMount& mount);
 
-// How such a mount shall treat times of access; the last option that says so counts.
-sys::AtimeRule atime_rule_of(const KernelMount& mount);
+// How such a mount shall treat times of access.
+sys::Atime atime_of(const KernelMount& mount);
 
 enum class Unmount {
   kNow,

@@ -299,7 +299,7 @@ std::string MountedSession::description() const {
 Outcome<std::unique_ptr<Session>> Session::mount(const MountOptions& options) {
   prepare_process();
   op::StackOptions stack = options.stack;
-  stack.atime = atime_rule_of(kernel_mount_of(options));
+  stack.atime = atime_of(kernel_mount_of(options));
   LAYERFS_TRY_ASSIGN(op::FileSystemPtr fs, op::open_file_system(stack));
   auto session = std::make_unique<MountedSession>(options, std::move(fs));
   if (auto begun = session->begin(); !begun) {

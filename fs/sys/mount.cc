@@ -19,35 +19,34 @@ Result<UniqueFd> open_clone_with(const char* path, std::uint64_t attributes) {
       ::syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)));
   if (!tree) return fail(Errno::last());
   mount_attr attr = {};
-  attr.attr_set = attributes;
-  attr.attr_clr = MOUNT_ATTR__ATIME | MOUNT_ATTR_NODIRATIME;
+  attr.attr_set = attributes | MOUNT_ATTR_NODIRATIME;
+  attr.attr_clr = MOUNT_ATTR__ATIME;
   attr.propagation = 0;
   if (::syscall(SYS_mount_setattr, tree.get(), "", AT_EMPTY_PATH, &attr, sizeof attr) != 0)
     return fail(Errno::last());
   return tree;
 }
 
-std::uint64_t attributes_of(AtimeRule atime) {
-  const std::uint64_t directories = atime.directories ? 0 : MOUNT_ATTR_NODIRATIME;
-  switch (atime.files) {
-    case AtimeRule::Files::kNever:
-      return directories | MOUNT_ATTR_NOATIME;
-    case AtimeRule::Files::kAlways:
-      return directories | MOUNT_ATTR_STRICTATIME;
-    case AtimeRule::Files::kRelative:
+std::uint64_t attribute_of(Atime atime) {
+  switch (atime) {
+    case Atime::kNever:
+      return MOUNT_ATTR_NOATIME;
+    case Atime::kAlways:
+      return MOUNT_ATTR_STRICTATIME;
+    case Atime::kRelative:
       break;
   }
-  return directories | MOUNT_ATTR_RELATIME;
+  return MOUNT_ATTR_RELATIME;
 }
 
 }  // namespace
 
 Result<UniqueFd> open_read_only_clone(const char* path) {
-  return open_clone_with(path, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOATIME | MOUNT_ATTR_NODIRATIME);
+  return open_clone_with(path, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOATIME);
 }
 
-Result<UniqueFd> open_clone(const char* path, AtimeRule atime) {
-  return open_clone_with(path, attributes_of(atime));
+Result<UniqueFd> open_clone(const char* path, Atime atime) {
+  return open_clone_with(path, attribute_of(atime));
 }
 
 bool is_idmapped(const char* path) {

@@ -11,17 +11,14 @@ namespace layerfs::sys {
 // of it do not show. EPERM without CAP_SYS_ADMIN.
 Result<UniqueFd> open_read_only_clone(const char* path);
 
-// When reading sets the time of access of what was read.
-struct AtimeRule {
-  enum class Files { kRelative, kNever, kAlways };  // relatime, noatime, strictatime
-  Files files = Files::kRelative;
-  bool directories = true;  // else never
-};
+// When reading a file sets its time of access: relatime, noatime, strictatime of mount(8).
+enum class Atime { kRelative, kNever, kAlways };
 
-// The same, but as writable as its mount is and with a rule of its own. It holds the file system
-// but not the mount, which can be unmounted meanwhile. EPERM without CAP_SYS_ADMIN, EINVAL if
-// `path` holds mounts that must not be seen through.
-Result<UniqueFd> open_clone(const char* path, AtimeRule atime);
+// The same, but as writable as its mount is, and with a rule of its own for files; the time of
+// access of directories is never set, since they are read to know them and not for a user. It holds
+// the file system but not the mount, which can be unmounted meanwhile. EPERM without CAP_SYS_ADMIN,
+// EINVAL if `path` holds mounts that must not be seen through.
+Result<UniqueFd> open_clone(const char* path, Atime atime);
 
 // Whether `path` lies on an idmapped mount (mount_setattr(2)): the owners that are seen there are
 // not those on the disk. False if the kernel does not say.

@@ -72,7 +72,7 @@ struct UpperAndWork {
 // what is mounted in the upper later does not show. One clone, since nothing is renamed from one
 // mount to another.
 Result<UpperAndWork> open_cloned(const std::string& upper, const std::string& work,
-                                 sys::AtimeRule atime) {
+                                 sys::Atime atime) {
   const auto differ = std::mismatch(upper.begin(), upper.end(), work.begin(), work.end()).first;
   const std::size_t slash = upper.rfind('/', static_cast<std::size_t>(differ - upper.begin()));
   if (slash == std::string::npos) return fail(ENOENT);

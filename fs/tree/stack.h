@@ -36,7 +36,7 @@ struct StackOptions {
   // that it has records, and of which kind.
   layer::RecordKind record_owners = layer::RecordKind::kNone;
   bool recorded_owners_shown = true;  // else what has a record is shown as the daemon's
-  sys::AtimeRule atime;         // of what is read in the upper; lowers never change
+  sys::Atime atime = sys::Atime::kRelative;  // of files in the upper; lowers never change
 };
 
 // The upper directory and its work directory, taken: no other daemon uses them meanwhile.

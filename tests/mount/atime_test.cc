@@ -82,6 +82,16 @@ TEST_F(Atime, NoneAreSetOfAReadOnlyMount) {
   EXPECT_EQ(attr_of(dir_ / "upper/dir").st_atim.tv_nsec, before.tv_nsec);
 }
 
+// The daemon reads it when something below is looked up.
+TEST_F(Atime, ALookupDoesNotReadTheDirectory) {
+  mount_with({"strictatime"});
+  const timespec before = attr_of(dir_ / "upper/dir").st_atim;
+  ::usleep(20'000);
+  EXPECT_EQ(read_file(root_ / "dir/file"), "text\n");
+  const timespec after = attr_of(dir_ / "upper/dir").st_atim;
+  EXPECT_EQ(after.tv_nsec, before.tv_nsec);
+}
+
 TEST_F(Atime, NoneAreSetInALowerLayer) {
   mount_with({"strictatime"});
   EXPECT_FALSE(reading_counts("low", "lower"));

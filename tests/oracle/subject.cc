@@ -111,6 +111,7 @@ Outcome<std::unique_ptr<LiveMount>> LiveMount::mount(const Subject& subject,
     live->mounted_ = true;
     return live;
   }
+  if (subject.kind == SubjectKind::kLayerfs) options += ",noatime";
   const std::vector<std::string> arguments =
       subject.kind == SubjectKind::kLayerfs
           ? std::vector<std::string>{subject.program, "mount",    "--foreground", "-o",
