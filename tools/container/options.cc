@@ -80,6 +80,11 @@ void add_container_options(CommandLine& line, ContainerWords& words) {
       .one_of({"host", "none"})
       .shows_default()
       .type_name("");
+  line.add_option("--seccomp", words.seccomp,
+                  "default: system calls that manage the machine are refused; none: no filter")
+      .one_of({"default", "none"})
+      .shows_default()
+      .type_name("");
   line.add_flag("--read-only", words.read_only,
                 "The container cannot write, but to its volumes and /dev/shm");
 }
@@ -99,6 +104,7 @@ Outcome<ContainerOptions> container_options(const ContainerWords& words,
   options.user = words.user;
   options.hostname = words.hostname.empty() ? hostname : words.hostname;
   options.host_network = words.network == "host";
+  options.filter_syscalls = words.seccomp == "default";
   options.read_only = words.read_only;
   return options;
 }

@@ -20,6 +20,7 @@ struct ContainerWords {
   std::string hostname;
   std::string network = "host";
   std::optional<std::string> entrypoint;
+  std::string seccomp = "default";
   bool read_only = false;
 };
 

@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
+
+#include "tools/container/seccomp.h"
 
 namespace layerfs::tools {
 
@@ -97,10 +100,41 @@ Json namespaces_of(const ContainerOptions& options, const Surroundings& surround
   return namespaces;
 }
 
+Json condition_json(const SyscallRule::Condition& condition) {
+  if (condition.mask != 0) {
+    return {{"index", condition.argument},
+            {"value", condition.mask},
+            {"valueTwo", condition.value},
+            {"op", "SCMP_CMP_MASKED_EQ"}};
+  }
+  return {{"index", condition.argument},
+          {"value", condition.value},
+          {"op", condition.equal ? "SCMP_CMP_EQ" : "SCMP_CMP_NE"}};
+}
+
+// runtime-spec, config-linux.md, "Seccomp".
+Json seccomp_json() {
+  Json rules = Json::array();
+  for (const SyscallRule& rule : syscall_rules()) {
+    Json entry = {{"names", rule.names},
+                  {"action", rule.allow ? "SCMP_ACT_ALLOW" : "SCMP_ACT_ERRNO"}};
+    if (!rule.allow) entry["errnoRet"] = EPERM;
+    for (const auto& condition : rule.conditions)
+      entry["args"].push_back(condition_json(condition));
+    rules.push_back(std::move(entry));
+  }
+  Json filter = {{"defaultAction", "SCMP_ACT_ERRNO"}, {"defaultErrnoRet", ENOSYS}};
+  if (const auto architectures = syscall_architectures(); !architectures.empty())
+    filter["architectures"] = architectures;
+  filter["syscalls"] = std::move(rules);
+  return filter;
+}
+
 Json linux_of(const ContainerOptions& options, const Surroundings& surroundings) {
   Json part = {{"namespaces", namespaces_of(options, surroundings)},
                {"maskedPaths", kMaskedPaths},
                {"readonlyPaths", kReadonlyPaths}};
+  if (options.filter_syscalls) part["seccomp"] = seccomp_json();
   if (const auto& ids = surroundings.unprivileged) {
     part["uidMappings"] = {{{"containerID", 0}, {"hostID", ids->uid}, {"size", 1}}};
     part["gidMappings"] = {{{"containerID", 0}, {"hostID", ids->gid}, {"size", 1}}};

@@ -27,8 +27,9 @@ struct ContainerOptions {
   std::string user;                       // as find_user() takes it
   std::string hostname;                   // never empty
   std::vector<Volume> volumes;
-  bool host_network = true;  // else a network of its own with nothing but loopback
-  bool read_only = false;    // the root directory; the image's volumes stay writable, and are lost
+  bool host_network = true;     // else a network of its own with nothing but loopback
+  bool filter_syscalls = true;  // as seccomp.h says, else all that its capabilities allow
+  bool read_only = false;  // the root directory; the image's volumes stay writable, and are lost
 };
 
 // How the machine wants it.

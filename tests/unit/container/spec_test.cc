@@ -1,5 +1,6 @@
 #include "tools/container/spec.h"
 
+#include <cerrno>
 #include <string>
 #include <vector>
 
@@ -63,6 +64,36 @@ TEST_F(RuntimeConfig, HoldsTheProcess) {
   EXPECT_EQ(process["cwd"], "/srv");
   EXPECT_EQ(process["terminal"], true);
   EXPECT_EQ(process["user"], (json{{"uid", 1000}, {"gid", 1001}, {"additionalGids", {6, 44}}}));
+}
+
+TEST_F(RuntimeConfig, RefusesSystemCallsThatManageTheMachine) {
+  const json filter = made()["linux"]["seccomp"];
+  EXPECT_EQ(filter["defaultAction"], "SCMP_ACT_ERRNO");
+  EXPECT_EQ(filter["defaultErrnoRet"], ENOSYS);
+  const auto rules_for = [&](const std::string& name) {
+    json found = json::array();
+    for (const json& rule : filter["syscalls"])
+      for (const json& each : rule["names"])
+        if (each == name) found.push_back(rule);
+    return found;
+  };
+  for (const char* name : {"read", "openat", "execve", "futex", "ptrace", "fork", "mmap2"}) {
+    ASSERT_EQ(rules_for(name).size(), 1U) << name;
+    EXPECT_EQ(rules_for(name)[0]["action"], "SCMP_ACT_ALLOW") << name;
+    EXPECT_FALSE(rules_for(name)[0].contains("args")) << name;
+  }
+  for (const char* name : {"mount", "unshare", "init_module", "bpf", "keyctl", "reboot"}) {
+    ASSERT_EQ(rules_for(name).size(), 1U) << name;
+    EXPECT_EQ(rules_for(name)[0]["errnoRet"], EPERM) << name;
+  }
+  for (const char* name : {"io_uring_setup", "clone3", "not_yet_invented"})
+    EXPECT_TRUE(rules_for(name).empty()) << name;
+  EXPECT_EQ(rules_for("clone")[0]["args"][0]["op"], "SCMP_CMP_MASKED_EQ");
+  EXPECT_EQ(rules_for("socket")[0]["args"][0],
+            (json{{"index", 0}, {"value", 40}, {"op", "SCMP_CMP_NE"}}));
+  EXPECT_EQ(rules_for("personality").size(), 5U);
+  options_.filter_syscalls = false;
+  EXPECT_FALSE(made()["linux"].contains("seccomp"));
 }
 
 TEST_F(RuntimeConfig, NamesTheRootAndTheHost) {
