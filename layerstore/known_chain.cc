@@ -1,5 +1,7 @@
 #include "layerstore/known_chain.h"
 
+#include <sys/stat.h>
+
 #include <utility>
 #include <vector>
 
@@ -7,24 +9,7 @@
 
 namespace layerfs::store {
 
-namespace {
-
-std::optional<KnownChain> in_image(const StoreDir& store, const Image& image,
-                                   const Digest& chain_id) {
-  const std::vector<Digest>& diff_ids = image.config.diff_ids;
-  const std::vector<Digest> chain = chain_ids(diff_ids);
-  for (std::size_t i = 0; i < chain.size(); ++i) {
-    if (chain[i] != chain_id) continue;
-    std::optional<std::string> key = find_layer(store, diff_ids[i], chain_id);
-    if (!key) return std::nullopt;
-    return KnownChain{std::move(*key), i == 0 ? std::nullopt : std::optional(chain[i - 1])};
-  }
-  return std::nullopt;
-}
-
-}  // namespace
-
-std::optional<KnownChain> find_chain(const Store& store, const Digest& chain_id) {
+std::optional<KnownChain> KnownChains::find(const Store& store, const Digest& chain_id) {
   // A base layer's chain ID is its diffID.
   if (std::optional<std::string> key = find_layer(store.dir(), chain_id, chain_id)) {
     if (*key != chain_key(chain_id)) return KnownChain{std::move(*key), std::nullopt};
@@ -32,13 +17,41 @@ std::optional<KnownChain> find_chain(const Store& store, const Digest& chain_id)
       return KnownChain{std::move(*key), layer->parent_chain};
     }
   }
+  std::optional<Step> known = step(store, chain_id);
+  if (!known) return std::nullopt;
+  std::optional<std::string> key = find_layer(store.dir(), known->diff_id, chain_id);
+  if (!key) return std::nullopt;
+  return KnownChain{std::move(*key), std::move(known->parent_chain)};
+}
+
+std::optional<KnownChains::Step> KnownChains::step(const Store& store, const Digest& chain_id) {
+  struct stat st;
+  if (::fstatat(store.dir().fd(), "index.json", &st, 0) != 0) return std::nullopt;
+  const Version now{st.st_ino, st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec};
+  const std::lock_guard lock(mutex_);
+  if (version_ != now) {
+    // As it was before they were read: what has changed since is seen the next time. So is what
+    // could not be read.
+    version_ = read_images(store) ? std::optional(now) : std::nullopt;
+  }
+  const auto found = steps_.find(chain_id);
+  return found == steps_.end() ? std::nullopt : std::optional(found->second);
+}
+
+bool KnownChains::read_images(const Store& store) {
+  steps_.clear();
   std::vector<std::string> problems;
   const Outcome<std::vector<Image>> images = store.images(problems);
-  if (!images) return std::nullopt;
+  if (!images) return false;
   for (const Image& image : *images) {
-    if (auto found = in_image(store.dir(), image, chain_id)) return found;
+    const std::vector<Digest>& diff_ids = image.config.diff_ids;
+    const std::vector<Digest> chain = chain_ids(diff_ids);
+    for (std::size_t i = 0; i < chain.size(); ++i) {
+      steps_.emplace(chain[i],
+                     Step{diff_ids[i], i == 0 ? std::nullopt : std::optional(chain[i - 1])});
+    }
   }
-  return std::nullopt;
+  return problems.empty();
 }
 
 }  // namespace layerfs::store

@@ -54,8 +54,8 @@ std::string Layers::index(const std::string& key) const {
   return ::access(path.c_str(), R_OK) == 0 ? path : "";
 }
 
-std::optional<store::KnownChain> Layers::find(const store::Digest& chain) const {
-  return store::find_chain(store_, chain);
+std::optional<store::KnownChain> Layers::find(const store::Digest& chain) {
+  return chains_.find(store_, chain);
 }
 
 Answer<void> Layers::pin(const Locked&, const std::string& key) {

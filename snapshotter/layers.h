@@ -49,7 +49,7 @@ class Layers {
   std::string tree(const std::string& key) const;
   std::string index(const std::string& key) const;
 
-  std::optional<store::KnownChain> find(const store::Digest& chain) const;
+  std::optional<store::KnownChain> find(const store::Digest& chain);
 
   Answer<void> pin(const Locked&, const std::string& key);
   // Cleanup will look whether the layer can go.
@@ -66,6 +66,7 @@ class Layers {
 
   const store::Store& store_;
   const store::Pins pins_;
+  store::KnownChains chains_;
   std::mutex layers_mutex_;  // the layers' lock of doc/snapshotter.md
   std::mutex mutex_;
   std::map<std::string, LayerFacts> facts_;  // guarded by mutex_

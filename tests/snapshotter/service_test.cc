@@ -175,5 +175,130 @@ TEST_F(ServiceTest, SurvivesMalformedMessages) {
   EXPECT_EQ(stat("nobody").error_code(), StatusCode::NOT_FOUND);
 }
 
+// What a client sends to begin with, recorded, and then changed at random: the frames and headers
+// below gRPC.
+TEST_F(ServiceTest, SurvivesMalformedFrames) {
+  const auto frame = [](char type, char flags, char stream, const std::string& body) {
+    std::string head{static_cast<char>(body.size() >> 16),
+                     static_cast<char>(body.size() >> 8),
+                     static_cast<char>(body.size()),
+                     type,
+                     flags,
+                     0,
+                     0,
+                     0,
+                     stream};
+    return head + body;
+  };
+  const auto literal = [](const std::string& name, const std::string& value) {
+    return std::string{0} + static_cast<char>(name.size()) + name +
+           static_cast<char>(value.size()) + value;
+  };
+  api::PrepareSnapshotRequest message;
+  message.set_key("fuzzed");
+  (*message.mutable_labels())["a"] = "b";
+  const std::string bytes = message.SerializeAsString();
+  const std::string headers =
+      literal(":method", "POST") + literal(":scheme", "http") +
+      literal(":path", "/containerd.services.snapshots.v1.Snapshots/Prepare") +
+      literal(":authority", "x") + literal("content-type", "application/grpc") +
+      literal("te", "trailers");
+  const std::string sound =
+      "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, "") + frame(1, 4, 1, headers) +
+      frame(0, 1, 1, std::string{0, 0, 0, 0, static_cast<char>(bytes.size())} + bytes);
+  const auto send_all = [&](const std::string& data) {
+    const int fd = connection();
+    [[maybe_unused]] const ssize_t sent = ::send(fd, data.data(), data.size(), MSG_NOSIGNAL);
+    ::shutdown(fd, SHUT_WR);
+    char answer[4096];
+    timeval soon = {1, 0};
+    ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof soon);
+    while (::read(fd, answer, sizeof answer) > 0) {
+    }
+    ::close(fd);
+  };
+  send_all(sound);
+  ASSERT_TRUE(stat("fuzzed").ok()) << "the frames are not what the server takes";
+  std::mt19937 random(17);
+  constexpr std::size_t kPreface = 24;
+  for (int i = 0; i < 400; ++i) {
+    std::string data = sound;
+    for (unsigned changes = 1 + random() % 4; changes > 0; --changes) {
+      const std::size_t at = kPreface + random() % (data.size() - kPreface);
+      switch (random() % 4) {
+        case 0:
+          data[at] = static_cast<char>(random());
+          break;
+        case 1:
+          data[at] = static_cast<char>(data[at] ^ (1 << random() % 8));
+          break;
+        case 2:
+          data.erase(at, random() % 9);
+          break;
+        default:
+          data.insert(at, data.substr(kPreface + random() % 40, random() % 40));
+      }
+    }
+    send_all(data);
+  }
+  // Some of it was still sound: those snapshots are there, and can be removed.
+  std::vector<std::string> keys;
+  ClientContext context;
+  const auto reader = stub_->List(&context, {});
+  for (api::ListSnapshotsResponse response; reader->Read(&response);)
+    for (const auto& info : response.info()) keys.push_back(info.name());
+  EXPECT_TRUE(reader->Finish().ok());
+  for (const std::string& key : keys) EXPECT_TRUE(remove(key).ok()) << key;
+  EXPECT_TRUE(prepare("after").ok());
+}
+
+// As containerd's unpacker goes about it with a remote snapshotter, call by call.
+TEST_F(ServiceTest, HandsOutLayersOfTheStoreInsteadOfHavingThemUnpacked) {
+  const std::string base = make_tar({tar_dir("d"), tar_file("d/one", "one\n")});
+  const std::string top = make_tar({tar_file("d/two", "two\n")});
+  import_layers("image:1", {{base}, {top}});
+  const std::vector<std::string> diff_ids{"sha256:" + sha256_hex(base),
+                                          "sha256:" + sha256_hex(top)};
+  std::string parent;
+  for (std::size_t i = 0; i < diff_ids.size(); ++i) {
+    const std::string chain = chain_id({diff_ids.begin(), diff_ids.begin() + i + 1});
+    EXPECT_EQ(stat("ns/1/" + chain).error_code(), StatusCode::NOT_FOUND);
+    const Labels labels{{"containerd.io/snapshot.ref", chain}};
+    EXPECT_EQ(prepare("ns/1/extract-1-x " + chain, parent, labels).error_code(),
+              StatusCode::ALREADY_EXISTS);
+    // It finds the snapshot by that label and its parent, and has nothing to fetch or unpack.
+    api::ListSnapshotsRequest request;
+    request.add_filters("labels.\"containerd.io/snapshot.ref\"==" + chain + ",parent==\"" + parent +
+                        "\"");
+    ClientContext context;
+    const auto reader = stub_->List(&context, request);
+    api::ListSnapshotsResponse found;
+    ASSERT_TRUE(reader->Read(&found));
+    ASSERT_EQ(found.info_size(), 1);
+    EXPECT_EQ(found.info(0).kind(), api::COMMITTED);
+    parent = found.info(0).name();
+  }
+  ASSERT_TRUE(prepare("ns/2/container", parent).ok());
+  ASSERT_EQ(prepared_.mounts_size(), 1);
+  EXPECT_EQ(listed("layers/sha256").size(), 2U);
+  // What the store does not have is prepared, to be unpacked.
+  const std::string unknown = "sha256:" + std::string(64, 'a');
+  EXPECT_TRUE(
+      prepare("ns/3/extract-2-y " + unknown, parent, {{"containerd.io/snapshot.ref", unknown}})
+          .ok());
+}
+
+TEST_F(ServiceTest, TakesKeysForNothingButKeys) {
+  for (const std::string key :
+       {"../x", "a/../../b", "/etc/passwd", ".", "..", "a//b", "\n", "%00"}) {
+    EXPECT_TRUE(prepare(key).ok()) << key;
+    EXPECT_TRUE(commit(key + "/../committed", key).ok()) << key;
+    EXPECT_TRUE(remove(key + "/../committed").ok()) << key;
+  }
+  EXPECT_EQ(prepare(std::string("a\0b", 3)).error_code(), StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(prepare("").error_code(), StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(prepare(std::string(1 << 20, '/')).error_code(), StatusCode::INVALID_ARGUMENT);
+}
+
 }  // namespace
 }  // namespace layerfs::test
