@@ -35,7 +35,7 @@ struct StackOptions {
   // Records owners and modes in the upper instead of setting them, unless its root says already
   // that it has records, and of which kind.
   layer::RecordKind record_owners = layer::RecordKind::kNone;
-  bool recorded_owners_shown = true;  // else what has a record is shown as the daemon's
+  bool recorded_owners_shown = true;         // else what has a record is shown as the daemon's
   sys::Atime atime = sys::Atime::kRelative;  // of files in the upper; lowers never change
 };
 
