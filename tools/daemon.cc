@@ -111,9 +111,13 @@ void tell(int fd, const std::string& message) {
     }
     log_to_syslog();
     let_go();
-    tell(parent.get(), std::string(1, kLive));
-    parent.reset();
-    if (const auto served = serve_here(**session, serve)) {
+    const auto announce_and_serve = [&](fuse::Session& live) {
+      tell(parent.get(), std::string(1, kLive));
+      parent.reset();
+      return serve(live);
+    };
+    // Who is told that the mount is live may send a signal at once.
+    if (const auto served = serve_here(**session, announce_and_serve)) {
       status = 0;
     } else {
       spdlog::error("{}", served.error().sentence);
