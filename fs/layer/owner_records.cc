@@ -7,6 +7,8 @@
 #include <array>
 #include <charconv>
 #include <fstream>
+#include <string>
+#include <vector>
 
 #include "fs/sys/xattr.h"
 
@@ -129,9 +131,12 @@ const char* OwnerRecords::xattr_of(RecordKind kind) {
 }
 
 RecordKind OwnerRecords::find(const sys::At& root) {
+  const auto list = sys::list_xattr(root);
+  if (!list || list->empty()) return RecordKind::kNone;
+  const std::vector<std::string> names = sys::split_xattrs(*list);
   for (const RecordKind kind :
        {RecordKind::kPrivileged, RecordKind::kContainers, RecordKind::kUser}) {
-    if (sys::get_xattr(root, xattr_of(kind))) return kind;
+    if (std::ranges::find(names, xattr_of(kind)) != names.end()) return kind;
   }
   return RecordKind::kNone;
 }

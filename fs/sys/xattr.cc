@@ -42,18 +42,38 @@ bool has_at_calls() {
 // Calls that know descriptors refuse those that are O_PATH.
 bool is_path_only(long status) { return status < 0 && errno == EBADF; }
 
+// Such a descriptor of a directory has an entry that is itself; of anything else `call` fails with
+// ENOTDIR, and false is returned.
+template <typename Call>
+bool by_own_entry(long& status, const Call& call) {
+  if (!has_at_calls()) return false;
+  status = call(".");
+  return status >= 0 || errno != ENOTDIR;
+}
+
 std::string path_of(const At& at) {
   return at.is_entry() ? fd_path(at.fd, at.name) : fd_path(at.fd);
 }
 
+long get_at(int dirfd, const char* entry, const char* name, void* data, std::size_t size) {
+  Value value = {reinterpret_cast<std::uintptr_t>(data), static_cast<std::uint32_t>(size), 0};
+  return ::syscall(SYS_getxattrat, dirfd, entry, AT_SYMLINK_NOFOLLOW, name, &value, sizeof value);
+}
+
+long list_at(int dirfd, const char* entry, char* data, std::size_t size) {
+  return ::syscall(SYS_listxattrat, dirfd, entry, AT_SYMLINK_NOFOLLOW, data, size);
+}
+
 long get(const At& at, const char* name, void* data, std::size_t size) {
   if (!at.is_entry()) {
-    const ssize_t got = ::fgetxattr(at.fd, name, data, size);
-    return is_path_only(got) ? ::getxattr(path_of(at).c_str(), name, data, size) : got;
+    long got = ::fgetxattr(at.fd, name, data, size);
+    if (!is_path_only(got)) return got;
+    if (by_own_entry(got, [&](const char* self) { return get_at(at.fd, self, name, data, size); }))
+      return got;
+    return ::getxattr(path_of(at).c_str(), name, data, size);
   }
   if (!has_at_calls()) return ::lgetxattr(path_of(at).c_str(), name, data, size);
-  Value value = {reinterpret_cast<std::uintptr_t>(data), static_cast<std::uint32_t>(size), 0};
-  return ::syscall(SYS_getxattrat, at.fd, at.name, AT_SYMLINK_NOFOLLOW, name, &value, sizeof value);
+  return get_at(at.fd, at.name, name, data, size);
 }
 
 long set(const At& at, const char* name, std::string_view data, int flags) {
@@ -81,11 +101,14 @@ long remove(const At& at, const char* name) {
 
 long list(const At& at, char* data, std::size_t size) {
   if (!at.is_entry()) {
-    const ssize_t got = ::flistxattr(at.fd, data, size);
-    return is_path_only(got) ? ::listxattr(path_of(at).c_str(), data, size) : got;
+    long got = ::flistxattr(at.fd, data, size);
+    if (!is_path_only(got)) return got;
+    if (by_own_entry(got, [&](const char* self) { return list_at(at.fd, self, data, size); }))
+      return got;
+    return ::listxattr(path_of(at).c_str(), data, size);
   }
   if (!has_at_calls()) return ::llistxattr(path_of(at).c_str(), data, size);
-  return ::syscall(SYS_listxattrat, at.fd, at.name, AT_SYMLINK_NOFOLLOW, data, size);
+  return list_at(at.fd, at.name, data, size);
 }
 
 // Runs a size-probing xattr call until the value fits.
