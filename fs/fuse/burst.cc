@@ -52,10 +52,9 @@ void Burst::watch() {
 void Burst::hold_to_the_end() {
   processors_->hold();
   held_.store(true, std::memory_order_relaxed);
-  auto left = kLinger;
   for (;;) {
     std::unique_lock lock(mutex_);
-    if (changed_.wait_for(lock, left, [this] { return ended_; })) break;
+    if (changed_.wait_for(lock, kLinger, [this] { return ended_; })) break;
     if (Clock::now() - last_.load(std::memory_order_relaxed) >= kLinger) break;
   }
   held_.store(false, std::memory_order_relaxed);
