@@ -55,6 +55,13 @@ Result<sys::UniqueFd> lock_file(int dirfd, const char* name, int operation) {
   return fd;
 }
 
+// Whether a store may be made there. The lock is what another maker, or one that was killed, writes
+// first: it has to be looked for after the emptiness.
+bool may_become_store(int fd, const std::string& root) {
+  return is_empty_directory(root) || exists(fd, kIndexLock) || exists(fd, "oci-layout") ||
+         exists(fd, "layers");
+}
+
 // oci-layout comes last: with it the directory is a store.
 Result<void> fill(int fd) {
   LAYERFS_TRY_ASSIGN(const sys::UniqueFd lock, lock_file(fd, kIndexLock, LOCK_EX));
@@ -101,9 +108,7 @@ Outcome<StoreDir> StoreDir::create(const std::string& root) {
   if (error) return refuse("cannot make the store '" + root + "'", Errno(error.value()));
   sys::UniqueFd fd = open_directory(AT_FDCWD, root.c_str());
   if (!fd) return refuse("cannot open the store '" + root + "'", Errno::last());
-  // "layers" alone is what a crash in fill() leaves.
-  const bool ours = exists(fd.get(), "oci-layout") || exists(fd.get(), "layers");
-  if (!ours && !is_empty_directory(root) && !exists(fd.get(), "blobs")) {
+  if (!may_become_store(fd.get(), root)) {
     return refuse("'" + root + "' is neither a store nor empty: choose another --root", ENOTEMPTY);
   }
   if (Result<void> filled = fill(fd.get()); !filled) {

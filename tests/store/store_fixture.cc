@@ -4,10 +4,23 @@
 
 #include <algorithm>
 #include <sstream>
+#include <stdexcept>
+#include <utility>
 
 #include "tools/commands.h"
 
 namespace layerfs::test {
+
+namespace {
+
+// The value; without one the test ends with the sentence.
+template <typename T>
+T expect(Outcome<T> outcome) {
+  if (!outcome) throw std::runtime_error(outcome.error().sentence);
+  return std::move(*outcome);
+}
+
+}  // namespace
 
 CommandResult StoreTest::layerfs(std::vector<std::string> args) const {
   args.push_back("--root=" + root().string());
@@ -30,13 +43,10 @@ CommandResult StoreTest::import_tar(const std::vector<TarEntry>& entries) const 
 
 std::vector<std::filesystem::path> StoreTest::trees(const std::string& image) const {
   std::vector<std::filesystem::path> paths;
-  const Outcome<store::Store> store = store::Store::open(root());
-  EXPECT_TRUE(store) << store.error().sentence;
-  const Outcome<store::Image> found = store->find(image);
-  EXPECT_TRUE(found) << found.error().sentence;
-  const Outcome<std::vector<store::Layer>> layers = store->layers(*found);
-  EXPECT_TRUE(layers) << layers.error().sentence;
-  for (const store::Layer& layer : *layers) paths.emplace_back(layer.path);
+  const store::Store store = expect(store::Store::open(root()));
+  for (const store::Layer& layer : expect(store.layers(expect(store.find(image))))) {
+    paths.emplace_back(layer.path);
+  }
   return paths;
 }
 
