@@ -33,4 +33,6 @@ bool change_copies_much(FileSystem& fs, NodeId node, std::optional<off_t> size) 
   return copies_much(fs, node, size.value_or(tree::CopyUpDepth::kWhole));
 }
 
+bool removal_waits(const FileSystem& fs) { return fs.tree->removed_fds().are_many(); }
+
 }  // namespace layerfs::op

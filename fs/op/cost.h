@@ -1,5 +1,5 @@
-// Which operations sleep: copy much data or wait for the disk. Hints for who has threads to spare;
-// a wrong one costs time and nothing else.
+// Which operations sleep: copy much data, wait for the disk or for others. Hints for who has
+// threads to spare; a wrong one costs time and nothing else.
 #pragma once
 
 #include <sys/types.h>
@@ -17,5 +17,8 @@ bool open_copies_much(FileSystem& fs, NodeId node, int flags);
 // A change of attributes copies a large file up: its data up to `size` if that is given, else all
 // of it on a mount without metacopy.
 bool change_copies_much(FileSystem& fs, NodeId node, std::optional<off_t> size);
+
+// unlink(), rmdir() and rename() wait until removed files have given their descriptors back.
+bool removal_waits(const FileSystem& fs);
 
 }  // namespace layerfs::op

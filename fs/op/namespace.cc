@@ -43,17 +43,20 @@ Result<Entry> link(FileSystem& fs, NodeId id, NodeId parent, std::string_view na
 }
 
 Result<void> unlink(FileSystem& fs, NodeId parent, std::string_view name) {
+  fs.tree->removed_fds().wait();
   LAYERFS_TRY_ASSIGN(tree::Node * dir, find_dir(fs, parent));
   return fs.tree->unlink(*dir, name);
 }
 
 Result<void> rmdir(FileSystem& fs, NodeId parent, std::string_view name) {
+  fs.tree->removed_fds().wait();
   LAYERFS_TRY_ASSIGN(tree::Node * dir, find_dir(fs, parent));
   return fs.tree->rmdir(*dir, name);
 }
 
 Result<void> rename(FileSystem& fs, NodeId parent, std::string_view name, NodeId new_parent,
                     std::string_view new_name, unsigned flags) {
+  fs.tree->removed_fds().wait();
   LAYERFS_TRY_ASSIGN(tree::Node * from, find_dir(fs, parent));
   LAYERFS_TRY_ASSIGN(tree::Node * to, find_dir(fs, new_parent));
   return fs.tree->rename(*from, name, *to, new_name, flags);

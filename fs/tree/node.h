@@ -111,6 +111,7 @@ class Node {
     kHardLink = 32,    // registered in HardLinks
     kLowerNames = 64,  // HardLinks remembers names that are not in the upper
     kMayBeMapped = 128,  // the kernel may write to it through a mapping and not tell
+    kRemovedFd = 256,    // detached_fd counts in RemovedFds
   };
 
   Node(NodeId id_, ino_t ino_, mode_t type_)

@@ -115,8 +115,11 @@ void Tree::drop_if_idle(const ShapeToken& shape, NodeId id) noexcept {
       for (const LowerDirPtr& lower : taken->dir->lowers)
         if (lower.is_only_owner()) dir_fds_.erase(lower->key);
     }
+    const bool removed = taken->has(Node::kRemovedFd);
     if (taken->has(Node::kSuperseded)) unpin(shape, successors_.take(*taken));
     for (const HardLinks::Alias& alias : aliases) unpin(shape, *alias.dir);
+    taken.reset();
+    if (removed) removed_fds_.drop();
     if (parent == nullptr) return;
     id = parent->id;
     if (parent->pins.fetch_sub(1) != 1) return;

@@ -24,7 +24,11 @@ sys::UniqueFd Tree::keep_reachable(Node* node, int dirfd, const char* name) {
 
 void Tree::detach(Node* node, sys::UniqueFd kept) noexcept {
   if (node == nullptr || node->has(Node::kDetached)) return;
-  if (!node->detached_fd) node->detached_fd = std::move(kept);
+  if (!node->detached_fd && kept) {
+    node->detached_fd = std::move(kept);
+    removed_fds_.add();
+    node->set(Node::kRemovedFd);
+  }
   node->set(Node::kDetached);
 }
 

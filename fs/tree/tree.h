@@ -17,6 +17,7 @@
 #include "fs/tree/locks.h"
 #include "fs/tree/node.h"
 #include "fs/tree/node_table.h"
+#include "fs/tree/removed_fds.h"
 #include "fs/tree/stack.h"
 #include "fs/tree/successors.h"
 
@@ -117,6 +118,7 @@ class Tree {
   ~Tree();
 
   const Stack& stack() const { return *stack_; }
+  const RemovedFds& removed_fds() const { return removed_fds_; }
   const Upper* upper() const { return stack_->upper(); }
   ShapeLock::Shared enter() { return ShapeLock::Shared(shape_); }
 
@@ -335,6 +337,7 @@ class Tree {
   HardLinks hard_links_;
   Successors successors_;
   Forgotten forgotten_;
+  RemovedFds removed_fds_;
   DirFds dir_fds_;
   std::atomic<std::uint64_t> next_lower_key_{std::uint64_t{1} << 62};
   Node* root_ = nullptr;

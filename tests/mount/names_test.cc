@@ -1,9 +1,13 @@
 // Names: listings while others change the directory, and renames of whole trees.
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <set>
@@ -77,6 +81,24 @@ TEST_F(Names, PositionsInAListingHoldWhileItChanges) {
     while (next.starts_with("later"));
     EXPECT_EQ(next, walk[i + 1].second) << i;
   }
+}
+
+// The blocks of what is removed may be given back more slowly than names are taken away, and until
+// then each costs a descriptor.
+TEST_F(Names, RemovalsDoNotExhaustTheDescriptors) {
+  mount("echo x > lower/one; ln lower/one lower/other");
+  out("mnt",
+      "echo y >> one; mkdir d; cd d; for i in $(seq 1000); do echo x > $i; done; sync -f ../..");
+  rlimit before = {};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const auto used = std::distance(fs::directory_iterator("/proc/self/fd"), {});
+  const rlimit few = {.rlim_cur = static_cast<rlim_t>(used) + 70, .rlim_max = before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  for (int i = 1; i <= 1000; ++i) {
+    const std::string name = root_ / "d" / std::to_string(i);
+    EXPECT_EQ(::unlink(name.c_str()), 0) << name << ": " << std::strerror(errno);
+  }
+  EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
 TEST_F(Names, ALowerTreeOfTwentyThousandFilesIsRemoved) {
