@@ -10,19 +10,16 @@
 #include "tools/container/commands.h"
 #include "tools/container/options.h"
 #include "tools/container/place.h"
+#include "tools/container/runtime.h"
 
 namespace layerfs::tools {
 
 namespace {
 
-struct BundleOrder {
-  std::string root;  // the store
-  std::string image;
+struct BundleOrder : ContainerOrder {
   std::string directory;
-  std::string snapshot;
   bool terminal = false;
   bool no_mount = false;
-  ContainerOptions container;
 };
 
 // What has been made so far goes, unless it is released.
@@ -70,7 +67,11 @@ void explain(const BundleOrder& order, const std::string& snapshot, Io& io) {
                           order.snapshot.empty() ? "" : " --snapshot " + order.snapshot,
                           order.image, rootfs);
   }
-  io.out << fmt::format("runc run --bundle {} NAME\nlayerfs umount {}\n", order.directory, rootfs);
+  const auto runtime = Runtime::find("");
+  io.out << fmt::format(
+      "{} run --bundle {} NAME\nlayerfs umount {}\n",
+      runtime ? std::filesystem::path(runtime->program()).filename().string() : "runc",
+      order.directory, rootfs);
   if (!snapshot.empty()) {
     io.out << fmt::format("layerfs snapshots --rm {}    # or keep what was written\n", snapshot);
   }
@@ -78,34 +79,25 @@ void explain(const BundleOrder& order, const std::string& snapshot, Io& io) {
 
 }  // namespace
 
-int run_bundle(const Args& given, Io& io) {
-  Args args = given;
-  const std::vector<std::string> command = split_off_command(args);
-  CommandLine line("Make a directory that runc or crun starts a container from", "layerfs bundle");
-  CommonOptions common;
+int run_bundle(const Args& args, Io& io) {
+  ContainerCommandLine line("Make a directory that runc or crun starts a container from",
+                            "layerfs bundle", args);
   BundleOrder order;
-  ContainerWords words;
-  line.add_option("IMAGE", order.image, "The image, as `layerfs images` lists it").required();
-  line.add_option("DIR", order.directory, "The bundle: a new or empty directory").required();
-  add_container_options(line, words);
-  line.add_option("--snapshot", order.snapshot,
-                  "Write to the snapshot of this name, a new one or one that is there")
-      .type_name("NAME");
-  line.add_flag("--terminal,-t", order.terminal, "The container has a terminal");
-  line.add_flag("--no-mount", order.no_mount, "Leave DIR/rootfs empty, and say how to mount it");
-  add_root_option(line, common);
-  line.footer(
+  line.own().add_option("DIR", order.directory, "The bundle: a new or empty directory").required();
+  line.own().add_flag("--terminal,-t", order.terminal, "The container has a terminal");
+  line.own().add_flag("--no-mount", order.no_mount,
+                      "Leave DIR/rootfs empty, and say how to mount it");
+  line.own().footer(
       "layerfs bundle [OPTIONS] IMAGE DIR [-- COMMAND [ARGUMENT]...]\n\n"
       "Writes DIR/config.json from the image's configuration and mounts the image at DIR/rootfs,\n"
       "over a snapshot of its own. Prints the commands that start the container and clean up.\n"
       "config.json is plain text, to be changed as one likes: runtime-spec explains it.\n"
       "`layerfs run` does all that, and cleans up, in one step.");
-  if (const std::optional<int> status = line.parse(args, io)) return *status;
-  order.root = common.root;
+  if (const std::optional<int> status = line.parse(io)) return *status;
   order.directory = std::filesystem::absolute(order.directory).lexically_normal().string();
   if (order.directory.ends_with('/')) order.directory.pop_back();
   const auto made = [&]() -> Outcome<std::string> {
-    LAYERFS_TRY_ASSIGN(order.container, container_options(words, command, "layerfs"));
+    LAYERFS_TRY_ASSIGN(static_cast<ContainerOrder&>(order), line.order("layerfs"));
     return carry_out_bundle(order, io);
   }();
   if (!made) return report(io, made.error());

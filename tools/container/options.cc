@@ -57,64 +57,86 @@ Outcome<std::vector<std::string>> variables(const std::vector<std::string>& word
   return env;
 }
 
-}  // namespace
-
-void add_container_options(CommandLine& line, ContainerWords& words) {
-  line.add_option("-e,--env", words.env, "Set a variable; NAME alone passes on yours")
-      .type_name("NAME[=VALUE]")
-      .one_at_a_time();
-  line.add_option("-v,--volume", words.volumes,
-                  "Show a file or directory of this machine in the container")
-      .type_name("SRC:DST[:ro]")
-      .one_at_a_time();
-  line.add_option("-w,--workdir", words.workdir, "Where the command starts").type_name("DIR");
-  line.add_option("-u,--user", words.user,
-                  "Who runs it: names are those of the image's /etc/passwd and /etc/group")
-      .type_name("USER[:GROUP]");
-  line.add_option("--entrypoint", words.entrypoint,
-                  "Run this instead of the image's entry point; \"\" for none")
-      .type_name("PROGRAM");
-  line.add_option("--hostname", words.hostname, "The container's host name").type_name("NAME");
-  line.add_option("--network", words.network,
-                  "host: this machine's network; none: nothing but loopback")
-      .one_of({"host", "none"})
-      .shows_default()
-      .type_name("");
-  line.add_option("--seccomp", words.seccomp,
-                  "default: system calls that manage the machine are refused; none: no filter")
-      .one_of({"default", "none"})
-      .shows_default()
-      .type_name("");
-  line.add_flag("--read-only", words.read_only,
-                "The container cannot write, but to its volumes and /dev/shm");
-}
-
-Outcome<ContainerOptions> container_options(const ContainerWords& words,
-                                            std::vector<std::string> command,
-                                            const std::string& hostname) {
-  ContainerOptions options;
-  options.command = std::move(command);
-  options.entrypoint = words.entrypoint;
-  LAYERFS_TRY_ASSIGN(options.env, variables(words.env));
-  for (const std::string& text : words.volumes) {
-    LAYERFS_TRY_ASSIGN(Volume volume, parse_volume(text));
-    options.volumes.push_back(std::move(volume));
-  }
-  options.workdir = words.workdir;
-  options.user = words.user;
-  options.hostname = words.hostname.empty() ? hostname : words.hostname;
-  options.host_network = words.network == "host";
-  options.filter_syscalls = words.seccomp == "default";
-  options.read_only = words.read_only;
-  return options;
-}
-
+// Leaves in `args` what is before the first "--", and returns what is behind it.
 std::vector<std::string> split_off_command(Args& args) {
   const auto divider = std::ranges::find(args, "--");
   if (divider == args.end()) return {};
   std::vector<std::string> command(divider + 1, args.end());
   args.erase(divider, args.end());
   return command;
+}
+
+}  // namespace
+
+ContainerCommandLine::ContainerCommandLine(const std::string& description, const std::string& name,
+                                           const Args& given)
+    : args_(given), command_(split_off_command(args_)), line_(description, name) {
+  line_.add_option("IMAGE", image_, "The image, as `layerfs images` lists it").required();
+}
+
+void ContainerCommandLine::add_shared_options() {
+  line_.add_option("-e,--env", words_.env, "Set a variable; NAME alone passes on yours")
+      .type_name("NAME[=VALUE]")
+      .one_at_a_time();
+  line_
+      .add_option("-v,--volume", words_.volumes,
+                  "Show a file or directory of this machine in the container")
+      .type_name("SRC:DST[:ro]")
+      .one_at_a_time();
+  line_.add_option("-w,--workdir", words_.workdir, "Where the command starts").type_name("DIR");
+  line_
+      .add_option("-u,--user", words_.user,
+                  "Who runs it: names are those of the image's /etc/passwd and /etc/group")
+      .type_name("USER[:GROUP]");
+  line_
+      .add_option("--entrypoint", words_.entrypoint,
+                  "Run this instead of the image's entry point; \"\" for none")
+      .type_name("PROGRAM");
+  line_.add_option("--hostname", words_.hostname, "The container's host name").type_name("NAME");
+  line_
+      .add_option("--network", words_.network,
+                  "host: this machine's network; none: nothing but loopback")
+      .one_of({"host", "none"})
+      .shows_default()
+      .type_name("");
+  line_
+      .add_option("--seccomp", words_.seccomp,
+                  "default: system calls that manage the machine are refused; none: no filter")
+      .one_of({"default", "none"})
+      .shows_default()
+      .type_name("");
+  line_.add_flag("--read-only", words_.read_only,
+                 "The container cannot write, but to its volumes and /dev/shm");
+  line_
+      .add_option(
+          "--snapshot", snapshot_,
+          "Write to the snapshot of this name, which stays: a new one, or one that is there")
+      .type_name("NAME");
+  add_root_option(line_, common_);
+}
+
+std::optional<int> ContainerCommandLine::parse(Io& io) {
+  add_shared_options();
+  return line_.parse(args_, io);
+}
+
+Outcome<ContainerOrder> ContainerCommandLine::order(const std::string& hostname) const {
+  ContainerOrder order{common_.root, image_, snapshot_, {}};
+  ContainerOptions& options = order.container;
+  options.command = command_;
+  options.entrypoint = words_.entrypoint;
+  LAYERFS_TRY_ASSIGN(options.env, variables(words_.env));
+  for (const std::string& text : words_.volumes) {
+    LAYERFS_TRY_ASSIGN(Volume volume, parse_volume(text));
+    options.volumes.push_back(std::move(volume));
+  }
+  options.workdir = words_.workdir;
+  options.user = words_.user;
+  options.hostname = words_.hostname.empty() ? hostname : words_.hostname;
+  options.host_network = words_.network == "host";
+  options.filter_syscalls = words_.seccomp == "default";
+  options.read_only = words_.read_only;
+  return order;
 }
 
 }  // namespace layerfs::tools

@@ -27,14 +27,10 @@ namespace layerfs::tools {
 
 namespace {
 
-struct RunOrder {
-  std::string root;  // the store
-  std::string image;
-  std::string name;      // of the container
-  std::string snapshot;  // empty: a fresh one
-  std::string runtime;   // empty: the first that is found
+struct RunOrder : ContainerOrder {
+  std::string name;     // of the container
+  std::string runtime;  // empty: the first that is found
   bool keep = false;
-  ContainerOptions container;
 };
 
 std::string fresh_name() {
@@ -149,25 +145,17 @@ int carry_out_run(const RunOrder& order, Io& io) {
 
 }  // namespace
 
-int run_run(const Args& given, Io& io) {
-  Args args = given;
-  const std::vector<std::string> command = split_off_command(args);
-  CommandLine line("Run a container of an image", "layerfs run");
-  CommonOptions common;
+int run_run(const Args& args, Io& io) {
+  ContainerCommandLine line("Run a container of an image", "layerfs run", args);
   RunOrder order;
-  ContainerWords words;
-  line.add_option("IMAGE", order.image, "The image, as `layerfs images` lists it").required();
-  add_container_options(line, words);
-  line.add_option("--name", order.name, "The container's name, for `runc exec NAME` and the like")
+  line.own()
+      .add_option("--name", order.name, "The container's name, for `runc exec NAME` and the like")
       .type_name("NAME");
-  line.add_flag("--keep", order.keep, "Keep what the container wrote, and say where");
-  line.add_option("--snapshot", order.snapshot,
-                  "Keep it under this name, or go on with what is there")
-      .type_name("NAME");
-  line.add_option("--runtime", order.runtime, "The program that makes the container: runc or crun")
+  line.own().add_flag("--keep", order.keep, "Keep what the container wrote, and say where");
+  line.own()
+      .add_option("--runtime", order.runtime, "The program that makes the container: runc or crun")
       .type_name("PROGRAM");
-  add_root_option(line, common);
-  line.footer(
+  line.own().footer(
       "layerfs run [OPTIONS] IMAGE [-- COMMAND [ARGUMENT]...]\n\n"
       "Without a COMMAND the image's own is run. The container gets a writable directory of its\n"
       "own over the image's layers, which goes with it. It has a terminal if standard input and\n"
@@ -177,13 +165,12 @@ int run_run(const Args& given, Io& io) {
       "Exit status: the command's; 128 and the signal's number if a signal ended it; 127 if there\n"
       "is no such command in the image, 126 if it is no program, 125 if no container came about,\n"
       "each with a sentence that says why.");
-  if (const std::optional<int> status = line.parse(args, io))
+  if (const std::optional<int> status = line.parse(io))
     return *status == kUsage ? kNotStarted : *status;
   if (order.name.empty()) order.name = fresh_name();
-  order.root = common.root;
   const auto meant = [&]() -> Outcome<void> {
     LAYERFS_TRY(check_name(order.name));
-    LAYERFS_TRY_ASSIGN(order.container, container_options(words, command, order.name));
+    LAYERFS_TRY_ASSIGN(static_cast<ContainerOrder&>(order), line.order(order.name));
     return {};
   }();
   if (meant) return carry_out_run(order, io);

@@ -1,6 +1,7 @@
 #include "tools/container/options.h"
 
 #include <cstdlib>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -18,23 +19,24 @@ using testing::IsEmpty;
 
 class Options : public testing::Test {
  protected:
+  static Outcome<ContainerOrder> order(const Args& args) {
+    std::ostringstream nobody;
+    Io io{nobody, nobody};
+    ContainerCommandLine line("", "layerfs test", args);
+    EXPECT_FALSE(line.parse(io)) << nobody.str();
+    return line.order("box");
+  }
   Volume volume(const std::string& text) const {
-    ContainerWords words;
-    words.volumes = {text};
-    const auto options = container_options(words, {}, "box");
-    EXPECT_TRUE(options) << options.error().sentence;
-    return options ? options->volumes.at(0) : Volume{};
+    const auto given = order({"image", "--volume", text});
+    EXPECT_TRUE(given) << given.error().sentence;
+    return given ? given->container.volumes.at(0) : Volume{};
   }
-  std::string refused(const ContainerWords& words) const {
-    const auto options = container_options(words, {}, "box");
-    EXPECT_FALSE(options);
-    return options ? "" : options.error().sentence;
+  std::string refused(const std::string& option, const std::string& text) const {
+    const auto given = order({option, text, "image"});
+    EXPECT_FALSE(given);
+    return given ? "" : given.error().sentence;
   }
-  std::string refused_volume(const std::string& text) const {
-    ContainerWords words;
-    words.volumes = {text};
-    return refused(words);
-  }
+  std::string refused_volume(const std::string& text) const { return refused("--volume", text); }
 
   const test::TempDir dir_;
   const std::string source_ = dir_.make("source");
@@ -62,18 +64,23 @@ TEST_F(Options, VolumesThatCannotBeAreRefused) {
 
 TEST_F(Options, AVariableWithoutAValueIsTheCallers) {
   ::setenv("LAYERFS_TEST_SET", "yes", 1);
-  ContainerWords words;
-  words.env = {"A=1", "LAYERFS_TEST_SET", "LAYERFS_TEST_UNSET"};
-  EXPECT_THAT(container_options(words, {}, "box")->env, ElementsAre("A=1", "LAYERFS_TEST_SET=yes"));
-  words.env = {"=1"};
-  EXPECT_THAT(refused(words), HasSubstr("no variable"));
+  const auto given =
+      order({"image", "-e", "A=1", "-e", "LAYERFS_TEST_SET", "-e", "LAYERFS_TEST_UNSET"});
+  EXPECT_THAT(given->container.env, ElementsAre("A=1", "LAYERFS_TEST_SET=yes"));
+  EXPECT_THAT(refused("--env", "=1"), HasSubstr("no variable"));
 }
 
 TEST_F(Options, TheCommandStandsBehindTheFirstDashes) {
-  Args args = {"--read-only", "image", "--", "sh", "-c", "--", "x"};
-  EXPECT_THAT(split_off_command(args), ElementsAre("sh", "-c", "--", "x"));
-  EXPECT_THAT(args, ElementsAre("--read-only", "image"));
-  EXPECT_THAT(split_off_command(args), IsEmpty());
+  const auto given = order({"--read-only", "image", "--", "sh", "-c", "--", "x"});
+  EXPECT_EQ(given->image, "image");
+  EXPECT_TRUE(given->container.read_only);
+  EXPECT_THAT(given->container.command, ElementsAre("sh", "-c", "--", "x"));
+  EXPECT_THAT(order({"image"})->container.command, IsEmpty());
+}
+
+TEST_F(Options, TheHostNameIsTheContainersUnlessAnotherIsAskedFor) {
+  EXPECT_EQ(order({"image"})->container.hostname, "box");
+  EXPECT_EQ(order({"image", "--hostname", "other"})->container.hostname, "other");
 }
 
 }  // namespace
