@@ -77,6 +77,16 @@ KernelMount kernel_mount_of(const MountOptions& options) {
           .options = options.kernel_options};
 }
 
+// The kernel's table of descriptors is made this large at once. It grows by doubling, and while
+// there are threads every time waits for a grace period (expand_fdtable()), which the request that
+// needs the descriptor then pays: 10 ms and more.
+constexpr int kDescriptors = 4096;
+
+void make_room_for_descriptors() {
+  const sys::UniqueFd any(::open("/", O_PATH | O_CLOEXEC));
+  const sys::UniqueFd last(::fcntl(any.get(), F_DUPFD_CLOEXEC, kDescriptors - 1));
+}
+
 // Modes arrive with the callers' umask and must not meet ours, and each open file costs
 // descriptors.
 void prepare_process() {
@@ -87,6 +97,7 @@ void prepare_process() {
     // Without it large trees may see EMFILE; the mount works.
     if (::setrlimit(RLIMIT_NOFILE, &files) != 0) spdlog::warn("the limit of open files stays low");
   }
+  make_room_for_descriptors();
 }
 
 struct SessionDeleter {

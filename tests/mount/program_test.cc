@@ -221,6 +221,14 @@ TEST_F(Program, PsTellsWhatIsMountedWhere) {
   EXPECT_TRUE(listed().is_null());
 }
 
+// The table of descriptors cannot grow later without a long wait.
+TEST_F(Program, TheDaemonHasRoomForItsDescriptorsFromTheBeginning) {
+  mount(writable());
+  const std::string process =
+      read_file(fmt::format("/proc/{}/status", listed().at("pid").get<int>()));
+  EXPECT_THAT(process, HasSubstr("FDSize:\t4096\n"));
+}
+
 TEST_F(Program, AnotherUnmountEndsTheDaemon) {
   mount(writable());
   const pid_t daemon = listed().at("pid");

@@ -1,9 +1,9 @@
 #include "layerstore/store_dir.h"
 
-#include <gtest/gtest.h>
-
 #include <latch>
 #include <thread>
+
+#include <gtest/gtest.h>
 
 #include "tests/support/temp_dir.h"
 
