@@ -44,10 +44,11 @@ Forgotten::Slot Forgotten::new_slot() {
   return static_cast<Slot>(table_.records.size() - 1);
 }
 
-void Forgotten::remember(const ForgottenNode& node) noexcept {
+void Forgotten::remember(const ForgottenNode& node, const sys::FileHandle* handle) noexcept {
   const std::lock_guard lock(mutex_);
   try {
     if (const Slot known = find_ino(node.ino); known != 0) remove(known);
+    if (handle != nullptr) handles_[node.id] = *handle;
     table_.put(new_slot(), node);
     size_.fetch_add(1, std::memory_order_release);
   } catch (const std::bad_alloc&) {
@@ -72,6 +73,7 @@ void Forgotten::remove(Slot slot) {
   const ForgottenNode& node = table_.records[slot].node;
   unchain(table_.id_head(node.id), &Record::next_by_id);
   unchain(table_.ino_head(node.ino), &Record::next_by_ino);
+  if (node.parent == 0) handles_.erase(node.id);
   table_.records[slot] = Record{{}, table_.free, 0};
   table_.free = slot;
   // The last gives back what many have taken.
@@ -88,13 +90,21 @@ std::optional<ForgottenNode> Forgotten::find(NodeId id) const {
   return table_.records[slot].node;
 }
 
+std::optional<sys::FileHandle> Forgotten::handle(NodeId id) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = handles_.find(id);
+  if (found == handles_.end()) return std::nullopt;
+  return found->second;
+}
+
 std::optional<NodeId> Forgotten::take(const ForgottenNode& node, bool any_place) noexcept {
   if (size() == 0) return std::nullopt;
   const std::lock_guard lock(mutex_);
   const Slot slot = find_ino(node.ino);
   if (slot == 0) return std::nullopt;
   const ForgottenNode found = table_.records[slot].node;
-  if (!any_place && (found.parent != node.parent || found.key != node.key)) return std::nullopt;
+  const bool here = found.parent == node.parent && found.key == node.key;
+  if (!here && !any_place && found.parent != 0) return std::nullopt;
   remove(slot);
   return found.id;
 }

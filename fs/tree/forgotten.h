@@ -8,18 +8,21 @@
 #include <deque>
 #include <mutex>
 #include <optional>
+#include <unordered_map>
 #include <vector>
 
+#include "fs/sys/file_handle.h"
 #include "fs/tree/node.h"
 
 namespace layerfs::tree {
 
 // A node that was dropped while its name stayed: a file handle may still name it by its id, and it
-// is found by its place.
+// is found by its place. One that lost the only name that was known of it, while it has others, is
+// found by the upper file's own handle.
 struct ForgottenNode {
   NodeId id = 0;
   ino_t ino = 0;
-  NodeId parent = 0;
+  NodeId parent = 0;      // 0: it has no known place
   std::uint64_t key = 0;  // of its entry in the parent's Directory
 };
 
@@ -32,12 +35,18 @@ class Forgotten {
   Forgotten& operator=(const Forgotten&) = delete;
 
   // Instead of what was known of that ino; if there are too many, instead of another node.
-  void remember(const ForgottenNode& node) noexcept;
+  void remember(const ForgottenNode& node) noexcept { remember(node, nullptr); }
+  // The same of a node without a known place.
+  void remember(NodeId id, ino_t ino, const sys::FileHandle& handle) noexcept {
+    remember({id, ino, 0, 0}, &handle);
+  }
 
   std::optional<ForgottenNode> find(NodeId id) const;
+  // What it was remembered with if it has no known place.
+  std::optional<sys::FileHandle> handle(NodeId id) const;
 
-  // The id that the inode `node.ino` had, if it was at the place of `node` or, with `any_place`,
-  // anywhere. It is not remembered any more.
+  // The id that the inode `node.ino` had, if it was at the place of `node`, had none, or was
+  // anywhere with `any_place`. It is not remembered any more.
   std::optional<NodeId> take(const ForgottenNode& node, bool any_place) noexcept;
 
   // There is no such inode any more.
@@ -64,6 +73,7 @@ class Forgotten {
   };
   static constexpr std::size_t kSmallest = 256;
 
+  void remember(const ForgottenNode& node, const sys::FileHandle* handle) noexcept;
   Slot find_ino(ino_t ino);
   Slot new_slot();
   void remove(Slot slot);
@@ -72,7 +82,8 @@ class Forgotten {
   const std::uint32_t most_;
   mutable std::mutex mutex_;
   mutable Table table_;
-  Slot victim_ = 0;  // whose place was taken last
+  std::unordered_map<NodeId, sys::FileHandle> handles_;  // of those without a known place
+  Slot victim_ = 0;                                      // whose place was taken last
   std::atomic<std::size_t> size_{0};
 };
 

@@ -1,4 +1,5 @@
 #include <dirent.h>
+#include <fcntl.h>
 
 #include "fs/layer/marks.h"
 #include "fs/sys/file.h"
@@ -175,12 +176,33 @@ Result<Node*> Tree::recall_child(const ShapeToken& shape, Node& dir, const Forgo
   return fail(ESTALE);
 }
 
+Result<Node*> Tree::recall_unnamed(const ForgottenNode& known) {
+  const auto handle = forgotten_.handle(known.id);
+  if (!handle) return fail(ESTALE);
+  LAYERFS_TRY_ASSIGN(const sys::UniqueFd root,
+                     sys::open_beneath(upper()->root.get(), "", O_RDONLY | O_DIRECTORY));
+  // EPERM without CAP_DAC_READ_SEARCH: then it is as if it were not known.
+  auto fd = sys::open_handle(root.get(), *handle, O_PATH | O_NOFOLLOW);
+  if (!fd) return fail(ESTALE);
+  LAYERFS_TRY_ASSIGN(const struct stat st, sys::stat_fd(fd->get()));
+  if (st.st_nlink == 0) return fail(ESTALE);
+  if (!forgotten_.take(known, true)) return fail(ESTALE);  // somebody else was faster
+  auto node = std::make_unique<Node>(known.id, known.ino, st.st_mode);
+  node->lookups = 1;
+  node->detached_fd = std::move(*fd);
+  node->flags = Node::kUpper | Node::kDetached;
+  Node& made = table_.insert(std::move(node));
+  hard_links_.insert(made);
+  return &made;
+}
+
 Result<Node*> Tree::recall_node(const ShapeToken& shape, NodeId id) {
   std::vector<ForgottenNode> way;
   Node* at = table_.hold(id);
   for (NodeId next = id; at == nullptr; at = table_.hold(next)) {
     const auto known = forgotten_.find(next);
     if (!known || way.size() > forgotten_.size()) return fail(ESTALE);
+    if (known->parent == 0) return way.empty() ? recall_unnamed(*known) : fail(ESTALE);
     way.push_back(*known);
     next = known->parent;
   }

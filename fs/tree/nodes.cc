@@ -88,6 +88,19 @@ void Tree::take_placed_node(Node& node, Node& parent, std::unique_ptr<Node>& tak
     forgotten_.erase(ino);
 }
 
+bool Tree::remember_unnamed(const Node& node) noexcept {
+  constexpr unsigned kWanted = Node::kUpper | Node::kDetached | Node::kHardLink;
+  constexpr unsigned kOthers = Node::kSuperseded | Node::kIndexed | Node::kMetacopy;
+  const unsigned flags = node.flags.load(std::memory_order_acquire);
+  if ((flags & (kWanted | kOthers)) != kWanted || !node.detached_fd) return false;
+  const auto attr = sys::stat_fd(node.detached_fd.get());
+  if (!attr || attr->st_nlink == 0) return false;
+  const auto handle = sys::handle_of(node.detached_fd.get(), "");
+  if (!handle) return false;
+  forgotten_.remember(node.id, node.ino, *handle);
+  return true;
+}
+
 void Tree::drop_if_idle(const ShapeToken& shape, NodeId id) noexcept {
   // Dropping a node unpins its parent, which may be the last that held the parent.
   while (id != kRootNode) {
@@ -96,8 +109,9 @@ void Tree::drop_if_idle(const ShapeToken& shape, NodeId id) noexcept {
     std::unique_ptr<Node> taken;
     std::vector<HardLinks::Alias> aliases;
     Node* parent = node->parent.load();
-    if (parent == nullptr) {
-      take_node(*node, taken, aliases);
+    if (remember_unnamed(*node) || parent == nullptr) {
+      const ino_t ino = node->ino;
+      if (!take_node(*node, taken, aliases)) forgotten_.erase(ino);
     } else {
       std::unique_lock lock(parent->dir->mutex);
       take_placed_node(*node, *parent, taken, aliases);

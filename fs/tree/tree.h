@@ -195,6 +195,8 @@ class Tree {
   // The node itself unless it is superseded, which it may become at any time.
   Node& successor_of(Node& node) const;
   void drop_if_idle(const ShapeToken& shape, NodeId id) noexcept;
+  // Of a node that is about to go, whose other names, of which none is known, go on: true.
+  bool remember_unnamed(const Node& node) noexcept;
   bool take_node(Node& node, std::unique_ptr<Node>& taken, std::vector<HardLinks::Alias>& aliases);
   // The same for a node below `parent`, under its exclusive mutex or the exclusive shape: if its
   // name stays, its id is remembered.
@@ -224,6 +226,7 @@ class Tree {
   // Gives `node`, about to get the place `entry`, the id that its object had before.
   void keep_id(Node& node, Node& dir, const Entry& entry, bool any_place);
   // Both count a lookup.
+  Result<Node*> recall_unnamed(const ForgottenNode& known);
   Result<Node*> recall_node(const ShapeToken& shape, NodeId id);
   Result<Node*> recall_child(const ShapeToken& shape, Node& dir, const ForgottenNode& known);
   // Gives `node` to the table, with its place and one lookup.

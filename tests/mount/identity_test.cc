@@ -226,6 +226,36 @@ TEST_F(Identity, FileHandlesFindOneOfSeveralNames) {
   EXPECT_EQ(inode_of(second), upper_ino);
 }
 
+TEST_F(Identity, FileHandlesFindAFileThatLostOneOfItsNames) {
+  mount("");
+  out("mnt", "mkdir dir; echo up > dir/c; ln dir/c dir/d; echo up > dir/e; ln dir/e dir/f");
+  const ino_t ino = attr_of(root_ / "dir/d").st_ino;
+  make_kernel_forget();
+  const Handle first(root_ / "dir/c"), second(root_ / "dir/e");
+  out("mnt", "rm dir/c dir/e");
+  make_kernel_forget();
+  {
+    const sys::UniqueFd found = first.open(root_, O_RDWR);
+    ASSERT_TRUE(found) << errno;
+    EXPECT_EQ(inode_of(found), ino);
+    EXPECT_EQ(::pwrite(found.get(), "UP", 2, 0), 2);
+    EXPECT_EQ(out("mnt", "cat dir/d"), "UP\n");
+    // The name leads to the same inode now.
+    EXPECT_EQ(attr_of(root_ / "dir/d").st_ino, ino);
+  }
+  out("mnt", "stat dir/f");
+  EXPECT_TRUE(second.open(root_, O_RDONLY));
+  make_kernel_forget();
+  EXPECT_TRUE(first.open(root_, O_RDONLY));
+  EXPECT_TRUE(second.open(root_, O_RDONLY));
+  out("mnt", "rm dir/d dir/f");
+  EXPECT_FALSE(first.open(root_, O_RDONLY));
+  EXPECT_FALSE(second.open(root_, O_RDONLY));
+  make_kernel_forget();
+  EXPECT_FALSE(first.open(root_, O_RDONLY));
+  EXPECT_FALSE(second.open(root_, O_RDONLY));
+}
+
 TEST_F(Identity, InotifyFollowsACopyUp) {
   mount("echo one > lower/file");
   const sys::UniqueFd watch(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));

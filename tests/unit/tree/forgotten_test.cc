@@ -5,7 +5,7 @@
 namespace layerfs::tree {
 namespace {
 
-ForgottenNode node(NodeId id) { return {id, id + 1000, id / 10, id * 7}; }
+ForgottenNode node(NodeId id) { return {id, id + 1000, id / 10 + 1, id * 7}; }
 
 TEST(Forgotten, IsFoundByIdAndTakenByInode) {
   Forgotten forgotten;
@@ -14,7 +14,7 @@ TEST(Forgotten, IsFoundByIdAndTakenByInode) {
   for (NodeId id = 2; id < 5000; ++id) {
     const auto found = forgotten.find(id);
     ASSERT_TRUE(found) << id;
-    EXPECT_EQ(found->parent, id / 10);
+    EXPECT_EQ(found->parent, id / 10 + 1);
     EXPECT_EQ(found->key, id * 7);
     EXPECT_EQ(forgotten.take(node(id), false), id);
     EXPECT_FALSE(forgotten.find(id)) << id;
@@ -30,6 +30,15 @@ TEST(Forgotten, IsTakenAtItsPlaceUnlessAnyWillDo) {
   elsewhere.key = 1;
   EXPECT_FALSE(forgotten.take(elsewhere, false));
   EXPECT_EQ(forgotten.take(elsewhere, true), 5U);
+}
+
+TEST(Forgotten, KeepsAHandleOfWhatHasNoPlace) {
+  Forgotten forgotten;
+  const sys::FileHandle handle{1, "12345678"};
+  forgotten.remember(5, 1005, handle);
+  EXPECT_EQ(forgotten.handle(5), handle);
+  EXPECT_EQ(forgotten.take(node(5), false), 5U);
+  EXPECT_FALSE(forgotten.handle(5));
 }
 
 TEST(Forgotten, KeepsOneIdOfAnInode) {
