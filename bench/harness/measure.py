@@ -93,10 +93,13 @@ class Run:
 
     def _copy(self, merged, copies):
         target = self.workspace.fresh("copy")
-        copy = ["cp", "-a"] + (["--no-preserve=ownership"] if self.setup.user else [])
+        user = self.setup.user
+        copy = ["cp", "-a"] + (["--no-preserve=ownership"] if user else [])
         for name in copies:
             if name == ".":
-                subprocess.run([*copy, f"{merged}/.", target], check=True)
+                # What others alone may read, and devices, stay out of a user namespace's copy.
+                subprocess.run([*copy, f"{merged}/.", target], check=not user,
+                               stderr=subprocess.DEVNULL if user else None)
             else:
                 os.makedirs(os.path.dirname(f"{target}/{name}"), exist_ok=True)
                 subprocess.run([*copy, f"{merged}/{name}", f"{target}/{name}"], check=True)

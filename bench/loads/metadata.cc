@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <memory>
 
 #include "bench/loads/load.h"
@@ -17,6 +18,8 @@ struct CloseDir {
 // Lists and stats everything below, as find and du do.
 std::size_t walk_below(int parent, const char* name) {
   const int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  // In a user namespace with one id some directories are those of others.
+  if (fd < 0 && errno == EACCES) return 0;
   if (fd < 0) give_up(name);
   const std::unique_ptr<DIR, CloseDir> dir(fdopendir(fd));
   std::size_t seen = 0;
@@ -24,8 +27,11 @@ std::size_t walk_below(int parent, const char* name) {
     const std::string_view called = entry->d_name;
     if (called == "." || called == "..") continue;
     struct stat attr = {};
-    if (fstatat(fd, entry->d_name, &attr, AT_SYMLINK_NOFOLLOW) != 0) give_up(called);
     ++seen;
+    if (fstatat(fd, entry->d_name, &attr, AT_SYMLINK_NOFOLLOW) != 0) {
+      if (errno == EACCES) continue;  // the kernel's overlayfs says so here already
+      give_up(called);
+    }
     if (S_ISDIR(attr.st_mode)) seen += walk_below(fd, entry->d_name);
   }
   return seen;
