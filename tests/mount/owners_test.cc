@@ -1,62 +1,37 @@
 // Owners that are shown otherwise than they lie on the disk.
-#include <sys/stat.h>
-
-#include <filesystem>
-#include <optional>
 #include <string>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/mount/live_mount.h"
-#include "tests/support/command.h"
-#include "tests/support/temp_dir.h"
+#include "tests/mount/union_fixture.h"
 
 namespace layerfs::test {
 namespace {
 
 using ::testing::HasSubstr;
 
-class Owners : public testing::Test {
+class Owners : public Union {
  protected:
-  void mount(const op::IdMaps& ids) {
-    ASSERT_TRUE(
-        shell("mkdir -p lower/dir upper work mnt; echo x > lower/file; echo y > lower/other;"
-              "chown 33:34 lower/file; chown 70000:70000 lower/other;"
-              "setfacl -m u:5:rw lower/file; chmod 777 lower upper lower/dir",
-              {.directory = dir_.path()})
-            .ok());
-    fuse::MountOptions options;
-    options.stack.lowerdirs = {dir_ / "lower"};
-    options.stack.upperdir = dir_ / "upper";
-    options.stack.workdir = dir_ / "work";
-    options.stack.ids = ids;
-    options.mountpoint = dir_ / "mnt";
-    mount_.emplace(options);
+  void mount_with(const op::IdMaps& ids) {
+    stack_.ids = ids;
+    mount(
+        "mkdir lower/dir; echo x > lower/file; echo y > lower/other;"
+        "chown 33:34 lower/file; chown 70000:70000 lower/other;"
+        "setfacl -m u:5:rw lower/file; chmod 777 lower upper lower/dir");
   }
   static op::IdMap by_1000() { return op::IdMap({{0, 1000, 65536}}); }
-  Ran in(const std::string& where, const std::string& script) const {
-    return shell(script, {.directory = dir_ / where});
-  }
-  std::string out(const std::string& where, const std::string& script) const {
-    const Ran ran = in(where, script);
-    EXPECT_TRUE(ran.ok()) << script << ": " << ran.err;
-    return ran.out;
-  }
-
-  const TempDir dir_;
-  std::optional<LiveMount> mount_;
 };
 
 TEST_F(Owners, AreShownMappedAndOutsideTheMapAsTheOverflowId) {
-  mount({by_1000(), by_1000()});
+  mount_with({by_1000(), by_1000()});
   EXPECT_EQ(out("mnt", "stat -c '%n %u %g' file other"), "file 1033 1034\nother 65534 65534\n");
   EXPECT_THAT(out("mnt", "getfacl -n file"), HasSubstr("user:1005:rw-"));
   EXPECT_EQ(out("mnt", "ls -n file dir | grep -c 1033"), "1\n");
 }
 
 TEST_F(Owners, OfNewFilesAreStoredUnmapped) {
-  mount({by_1000(), by_1000()});
+  mount_with({by_1000(), by_1000()});
   out("mnt",
       "setpriv --reuid 1007 --regid 1008 --clear-groups sh -c 'echo n > dir/new; ln -s a "
       "dir/link; mkdir dir/sub; mkfifo dir/fifo'");
@@ -65,7 +40,7 @@ TEST_F(Owners, OfNewFilesAreStoredUnmapped) {
 }
 
 TEST_F(Owners, AreChangedThroughTheMap) {
-  mount({by_1000(), by_1000()});
+  mount_with({by_1000(), by_1000()});
   out("mnt", "chown 1001:1002 file; setfacl -m g:1009:r file");
   EXPECT_EQ(out("mnt", "stat -c '%u %g' file"), "1001 1002\n");
   EXPECT_EQ(out("upper", "stat -c '%u %g' file"), "1 2\n");
@@ -74,14 +49,14 @@ TEST_F(Owners, AreChangedThroughTheMap) {
 }
 
 TEST_F(Owners, ThatCannotBeStoredAreRefused) {
-  mount({by_1000(), by_1000()});
+  mount_with({by_1000(), by_1000()});
   EXPECT_THAT(in("mnt", "LC_ALL=C touch dir/new").err, HasSubstr("too large"));
   EXPECT_THAT(in("mnt", "LC_ALL=C chown 5 file").err, HasSubstr("Invalid argument"));
   EXPECT_EQ(out("mnt", "ls dir"), "");
 }
 
 TEST_F(Owners, SquashedAreOneAndDoNotChange) {
-  mount({op::IdMap::squash(0), op::IdMap::squash(0)});
+  mount_with({op::IdMap::squash(0), op::IdMap::squash(0)});
   EXPECT_EQ(out("mnt", "chown 5:6 file; echo n > new; stat -c '%u %g' file other new | uniq"),
             "0 0\n");
   EXPECT_EQ(out("upper", "stat -c '%u %g' file"), "33 34\n");

@@ -1,16 +1,10 @@
 // Owners and modes that lie in an xattr beside the file.
-#include <sys/stat.h>
-
-#include <filesystem>
-#include <optional>
 #include <string>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/mount/live_mount.h"
-#include "tests/support/command.h"
-#include "tests/support/temp_dir.h"
+#include "tests/mount/union_fixture.h"
 
 namespace layerfs::test {
 namespace {
@@ -19,43 +13,30 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 // Layers as containers-storage makes them with force_mask: a user's, who may not chown.
-constexpr const char* kLower =
-    "mkdir -p lower/dir upper work mnt plain/upper plain/work plain/mnt plain/lower;"
+const std::string kLower =
+    "mkdir -p lower/dir plain/upper plain/work plain/mnt plain/lower;"
     "record() { setfattr -n user.containers.override_stat -v \"$1\" \"$2\"; };"
     "record 0:0:0755 lower; echo text > lower/file; record 33:44:04511:file lower/file;"
     "record 7:8:02770:dir lower/dir; echo e > lower/dir/deep; chmod 755 lower/dir/deep;"
     "record 9:9:00 lower/dir/deep; : > lower/null; record 0:6:0666:char-1-3 lower/null;"
     "ln -s file lower/link; ";
 
-class Records : public testing::Test {
+class Records : public Union {
  protected:
-  void prepare() { ASSERT_TRUE(shell(kLower, {.directory = dir_.path()}).ok()); }
-  void mount(layer::RecordKind kind = layer::RecordKind::kContainers) {
-    mount_.reset();
-    fuse::MountOptions options;
-    options.stack.lowerdirs = {dir_ / "lower"};
-    options.stack.upperdir = dir_ / "upper";
-    options.stack.workdir = dir_ / "work";
-    options.stack.record_owners = kind;
-    options.mountpoint = dir_ / "mnt";
-    mount_.emplace(options);
+  // `more` is said of the layers, before they are mounted.
+  void mount_layers(layer::RecordKind kind = layer::RecordKind::kContainers,
+                    const std::string& more = "") {
+    stack_.record_owners = kind;
+    mount(kLower + more);
   }
-  Ran in(const std::string& where, const std::string& script) const {
-    return shell(script, {.directory = dir_ / where});
+  void mount_again_as(layer::RecordKind kind) {
+    stack_.record_owners = kind;
+    mount_again();
   }
-  std::string out(const std::string& where, const std::string& script) const {
-    const Ran ran = in(where, script);
-    EXPECT_TRUE(ran.ok()) << script << ": " << ran.err;
-    return ran.out;
-  }
-
-  const TempDir dir_;
-  std::optional<LiveMount> mount_;
 };
 
 TEST_F(Records, OfALowerLayerAreShown) {
-  prepare();
-  mount(layer::RecordKind::kNone);
+  mount_layers(layer::RecordKind::kNone);
   EXPECT_EQ(out("mnt", "stat -c '%n %F %a %u:%g %t,%T' . * dir/deep"),
             ". directory 755 0:0 0,0\ndir directory 2770 7:8 0,0\n"
             "file regular file 4511 33:44 0,0\nlink symbolic link 777 0:0 0,0\n"
@@ -64,8 +45,7 @@ TEST_F(Records, OfALowerLayerAreShown) {
 }
 
 TEST_F(Records, BecomeOwnersWhereTheUpperHoldsThem) {
-  prepare();
-  mount(layer::RecordKind::kNone);
+  mount_layers(layer::RecordKind::kNone);
   out("mnt", "touch -m file; chmod u+x dir/deep");
   EXPECT_EQ(out("upper", "stat -c '%a %u:%g' file dir dir/deep"),
             "4511 33:44\n2770 7:8\n100 9:9\n");
@@ -74,8 +54,7 @@ TEST_F(Records, BecomeOwnersWhereTheUpperHoldsThem) {
 }
 
 TEST_F(Records, OfTheUpperAreWrittenAndReadAgain) {
-  prepare();
-  mount();
+  mount_layers();
   out("mnt",
       "echo n > new; chown 5:6 new; chmod 4750 new; mkdir made; chown 0:9 made; chmod 3777 made;"
       "touch file; chmod 600 dir/deep; mkfifo fifo; ln -s new sym; mv new newer; ln newer twice;"
@@ -93,13 +72,12 @@ TEST_F(Records, OfTheUpperAreWrittenAndReadAgain) {
   EXPECT_THAT(out("upper", "getfattr -n user.containers.override_stat . newer made/theirs"),
               testing::AllOf(HasSubstr("\"5:6:04750\""), HasSubstr("\"11:9:0640\""),
                              HasSubstr("# file: .\nuser.containers")));
-  mount(layer::RecordKind::kNone);  // the upper's root says that it has records
+  mount_again_as(layer::RecordKind::kNone);  // the upper's root says that it has records
   EXPECT_EQ(out("mnt", look), expected);
 }
 
 TEST_F(Records, FollowTheRulesOfChownAndWrite) {
-  prepare();
-  mount();
+  mount_layers();
   out("mnt", "echo a > f; chmod 6777 f; chown 5 f");
   EXPECT_EQ(out("mnt", "stat -c '%a %u:%g' f"), "777 5:0\n");
   out("mnt", "chmod 6777 f; setpriv --reuid 9 --regid 9 --clear-groups sh -c 'echo b >> f'");
@@ -110,8 +88,7 @@ TEST_F(Records, FollowTheRulesOfChownAndWrite) {
 }
 
 TEST_F(Records, HaveAclsInStepWithTheMode) {
-  prepare();
-  mount();
+  mount_layers();
   out("mnt", "umask 022; echo a > f; setfacl -m u:9:rw,m::rwx f");
   EXPECT_EQ(out("mnt", "stat -c %a f"), "674\n");
   out("mnt", "chmod 604 f");
@@ -121,8 +98,7 @@ TEST_F(Records, HaveAclsInStepWithTheMode) {
 }
 
 TEST_F(Records, AreNoXattrsToUsers) {
-  prepare();
-  mount();
+  mount_layers();
   out("mnt", "setfattr -n user.mine -v 1 file");
   EXPECT_EQ(out("mnt", "getfattr -m - file dir null"), "# file: file\nuser.mine\n\n");
   EXPECT_THAT(in("mnt", "LC_ALL=C getfattr -n user.containers.override_stat file").err,
@@ -132,17 +108,15 @@ TEST_F(Records, AreNoXattrsToUsers) {
 }
 
 TEST_F(Records, InSecurityAttributesAreOfSymlinksToo) {
-  prepare();
-  mount(layer::RecordKind::kPrivileged);
+  mount_layers(layer::RecordKind::kPrivileged);
   out("mnt", "chown -h 12:13 link; mkfifo fifo; chown 14 fifo");
   EXPECT_EQ(out("mnt", "stat -c '%F %u:%g' link fifo"), "symbolic link 12:13\nfifo 14:0\n");
   EXPECT_EQ(out("upper", "stat -c '%u:%g' link fifo"), "0:0\n0:0\n");
 }
 
 TEST_F(Records, ThatAreMalformedAreAnError) {
-  prepare();
-  ASSERT_TRUE(in("lower", "setfattr -n user.containers.override_stat -v nobody file").ok());
-  mount();
+  mount_layers(layer::RecordKind::kContainers,
+               "setfattr -n user.containers.override_stat -v nobody lower/file");
   EXPECT_THAT(in("mnt", "LC_ALL=C cat file").err, HasSubstr("Input/output error"));
   EXPECT_EQ(out("mnt", "cat dir/deep"), "e\n");
 }
@@ -151,7 +125,7 @@ TEST_F(Records, ThatAreMalformedAreAnError) {
 TEST_F(Records, ServeANamespaceWithOneId) {
   const std::string user = "setpriv --reuid 4242 --regid 4242 --clear-groups --inh-caps=-all ";
   const std::string inside =
-      "cd $1; " + std::string(kLower) + layerfs_program() +
+      "cd $1; mkdir lower upper work mnt; " + kLower + layerfs_program() +
       " -o lowerdir=lower,upperdir=upper,workdir=work,xattr_permissions=2 mnt; cd mnt;"
       "umask 022; stat -c '%F %a %u:%g' file dir null; chmod 4755 file; echo n > dir/n; rm "
       "dir/deep;"
@@ -172,8 +146,7 @@ TEST_F(Records, ServeANamespaceWithOneId) {
 }
 
 TEST_F(Records, AreReadByFuseOverlayfs) {
-  prepare();
-  mount();
+  mount_layers();
   const std::string look = "stat -c '%n %F %a %u:%g' . f made dir dir/deep file made/sub";
   out("mnt", "echo a > f; chown 5:6 f; chmod 640 f; mkdir -p made/sub; chown 7 made; chmod 3 file");
   const std::string expected = out("mnt", look);

@@ -30,6 +30,7 @@ class Union : public testing::Test {
   void mount_again() {
     mount_.reset();
     fuse::MountOptions options;
+    options.stack = stack_;
     options.stack.lowerdirs.assign(layers_.begin(), layers_.end());
     options.stack.upperdir = dir_ / "upper";
     options.stack.workdir = dir_ / "work";
@@ -37,9 +38,13 @@ class Union : public testing::Test {
     mount_.emplace(options);
   }
 
-  // The output of a script in `where` below the test's directory; it has to succeed.
+  // Runs a script in `where` below the test's directory.
+  Ran in(const std::string& where, const std::string& script) const {
+    return shell(script, {.directory = dir_ / where});
+  }
+  // The output of a script that has to succeed.
   std::string out(const std::string& where, const std::string& script) const {
-    const Ran ran = shell(script, {.directory = dir_ / where});
+    const Ran ran = in(where, script);
     EXPECT_TRUE(ran.ok()) << script << ": " << ran.err;
     return ran.out;
   }
@@ -51,6 +56,7 @@ class Union : public testing::Test {
   }
 
   const TempDir dir_;
+  op::StackOptions stack_;                     // but for the directories
   std::vector<std::filesystem::path> layers_;  // topmost first
   std::filesystem::path root_;                 // the mount point
   std::optional<LiveMount> mount_;
