@@ -190,6 +190,7 @@ int run_rmi(const Args& args, Io& io) {
     const Outcome<void> removed = remove_image(*store, reference, io);
     if (!removed) status = report(io, removed.error());
   }
+  refresh_image_store(*store, io);
   const Outcome<store::Collected> collected = store::collect_garbage(*store, /*wait=*/false);
   if (!collected) return report(io, collected.error());
   if (collected->busy) {

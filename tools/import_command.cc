@@ -54,7 +54,9 @@ Outcome<store::ImportResult> import(const CommonOptions& common,
   LAYERFS_TRY_ASSIGN(const store::Store store, store::Store::create(common.root));
   store::ImportProgress progress;
   const ProgressBars bars(io, progress);
-  return store::import_images(store, options, progress);
+  auto result = store::import_images(store, options, progress);
+  if (result) refresh_image_store(store, io);
+  return result;
 }
 
 }  // namespace

@@ -33,6 +33,7 @@ constexpr std::array kCommands = {
     Command{"snapshots", "List or remove the writable directories of mounts", run_snapshots},
     Command{"gc", "Remove layers and blobs that nothing needs", run_gc},
     Command{"check", "Verify the store", run_check},
+    Command{"image-store", "Let podman and buildah use the store's images", run_image_store},
     Command{"index", "Describe a directory for faster mounts", run_index},
     Command{"doctor", "Check this machine", run_doctor},
     Command{"help", "Explain layerfs, or one command", run_help},
@@ -49,7 +50,7 @@ int run_help(const Args& args, Io& io) {
   io.out << "layerfs: container images as directories\n\n"
             "Usage: layerfs [--root DIR] COMMAND [ARGUMENTS]\n\nCommands:\n";
   for (const Command& command : kCommands) {
-    io.out << "  " << command.name << std::string(12 - command.name.size(), ' ') << command.summary
+    io.out << "  " << command.name << std::string(13 - command.name.size(), ' ') << command.summary
            << "\n";
   }
   io.out << "\n`layerfs COMMAND --help` explains a command. The store is --root, $LAYERFS_ROOT, or "

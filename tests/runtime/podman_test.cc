@@ -257,5 +257,63 @@ TEST(RootlessPodman, BuildsAnImageThatInstallsAPackage) {
   EXPECT_EQ(out, "Hello, world!\n0 0\n");
 }
 
+// Images of the store of layerfs, which podman has never loaded. "on" runs podman with them.
+const std::string kImageStore =
+    "export LAYERFS_ROOT=$HOME/layers; $layerfs import $archive --name demo >/dev/null 2>&1; "
+    "$layerfs image-store >conf; on() { podman --storage-opt overlay.imagestore=$HOME/layers/"
+    "image-store \"$@\"; }; grep -q \"\\\"$HOME/layers/image-store\\\"\" conf; ";
+
+std::string with_image_store(const std::string& script) {
+  return "layerfs='" + layerfs_program() + "'; " + kImageStore + script;
+}
+
+const std::string kUseOfImageStore =
+    "on images --format '{{.Repository}}:{{.Tag}} {{.ReadOnly}}'; "
+    "on run --rm --network=none $limits demo sh -c 'grep ^ID= /etc/os-release; rm /etc/issue; echo "
+    "x > "
+    "/new; ls /new; stat -c \"%a %U:%G\" /etc/shadow /usr/bin/passwd'; "
+    "mkdir c; printf 'FROM demo\\nRUN echo one > /one && rm -r /usr/share/zoneinfo\\n' "
+    ">c/Containerfile; on build -q --isolation=chroot --network=host $limits -t built c >log 2>&1 "
+    "|| { cat log; exit 1; }; on run --rm --network=none $limits built sh -c 'cat /one; "
+    "ls -d /usr/share/zoneinfo || true' 2>/dev/null; "
+    "find $(dirname $HOME)/store/root/overlay -name os-release -path '*/diff/*' | wc -l; ";
+constexpr const char* kUsed =
+    "localhost/demo:latest true\nID=debian\n/new\n640 "
+    "root:shadow\n4755 root:root\none\n0\n";
+
+TEST(Podman, UsesTheImagesOfTheStore) {
+  Runtime runtime("root");
+  EXPECT_EQ(runtime(layerfs_program(), with_image_store(kUseOfImageStore)), kUsed);
+}
+
+TEST(RootlessPodman, UsesTheImagesOfTheUsersStore) {
+  Runtime runtime("rootless");
+  EXPECT_EQ(runtime(layerfs_program(), with_image_store(kUseOfImageStore)), kUsed);
+}
+
+TEST(Podman, HandsOnTheImagesOfTheStoreAsTheyCame) {
+  Runtime runtime("root");
+  runtime(
+      layerfs_program(),
+      with_image_store("on save -q --format oci-archive -o saved.tar demo; cp $archive came.tar"));
+  expect_equal_layers(runtime.file(layerfs_program(), "came.tar"),
+                      runtime.file(layerfs_program(), "saved.tar"));
+}
+
+TEST(Podman, SeesWhatTheStoreTakesAndRemoves) {
+  Runtime runtime("root");
+  const std::string out = runtime(
+      layerfs_program(),
+      with_image_store(
+          "list() { on images --format '{{.Repository}}:{{.Tag}}' | sort; }; "
+          "$layerfs import $archive --name other/two:2 >/dev/null; list; $layerfs rmi demo "
+          ">/dev/null; list; $layerfs rmi other/two:2 >/dev/null; list; ls "
+          "layers/image-store/overlay layers/image-store/overlay/l; $layerfs image-store --remove; "
+          "ls layers | grep image || true"));
+  EXPECT_EQ(out,
+            "localhost/demo:latest\nlocalhost/other/two:2\nlocalhost/other/two:2\n"
+            "layers/image-store/overlay:\nl\n\nlayers/image-store/overlay/l:\n");
+}
+
 }  // namespace
 }  // namespace layerfs::test
