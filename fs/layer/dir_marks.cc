@@ -35,6 +35,8 @@ Result<void> apply_mark(const sys::At& at, const std::string& name, std::string_
     marks.has_origin = true;
   } else if (suffix == mark::kNlink) {
     marks.nlink = std::move(*value);
+  } else if (suffix == mark::kProtattr) {
+    marks.protattr = std::move(*value);
   }
   return {};
 }

@@ -21,6 +21,7 @@ struct Marks {
   bool has_origin = false;       // copied up, from where if known:
   std::string origin;            // value for parse_origin()
   std::string nlink;             // value for parse_nlink()
+  std::string protattr;          // value for parse_protattr()
 };
 
 // Reads the marks of what is `at`. EIO for a redirect or

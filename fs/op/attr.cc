@@ -4,6 +4,7 @@
 
 #include "fs/op/file_system_state.h"
 #include "fs/op/privileges.h"
+#include "fs/op/protection.h"
 #include "fs/op/xattr.h"
 #include "fs/sys/file.h"
 
@@ -69,6 +70,7 @@ bool attr_lasts(FileSystem& fs, NodeId id) {
 
 Result<struct stat> setattr(FileSystem& fs, NodeId id, const AttrChange& change) {
   LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
+  LAYERFS_TRY(allow_setattr(fs, *node, change));
   tree::CopyUpDepth depth;
   if (change.size) depth = {true, *change.size};
   LAYERFS_TRY(fs.tree->copy_up(*node, depth));
@@ -89,7 +91,7 @@ Result<struct stat> prepare_write(FileSystem& fs, NodeId node, const Caller& cal
     return setattr(fs, node, change);
   }
   if (!says_no_capability(getxattr(fs, node, kCapability))) {
-    LAYERFS_TRY(removexattr(fs, node, kCapability));
+    LAYERFS_TRY(drop_xattr(fs, node, kCapability));
   }
   return getattr(fs, node);
 }

@@ -6,9 +6,11 @@
 
 #include <cstring>
 
+#include "fs/layer/marks.h"
 #include "fs/op/file.h"
 #include "fs/op/file_system_state.h"
 #include "fs/op/privileges.h"
+#include "fs/op/protection.h"
 #include "fs/sys/file.h"
 
 namespace layerfs::op {
@@ -40,6 +42,7 @@ Result<std::size_t> write(FileSystem& fs, NodeId id, HandleId, std::span<const s
 
 Result<void> fallocate(FileSystem& fs, NodeId id, HandleId, int mode, off_t offset, off_t length) {
   LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
+  LAYERFS_TRY(allow_fallocate(fs, *node, mode));
   LAYERFS_TRY_ASSIGN(DataFd file, fs.open_files.writable_data(*node));
   while (::fallocate(file->get(), mode, offset, length) != 0)
     if (errno != EINTR) return fail(Errno::last());
@@ -75,19 +78,44 @@ Result<sys::UniqueFd> open_for_ioctl(FileSystem& fs, tree::Node& node) {
   return place.open(O_RDONLY | O_NONBLOCK);
 }
 
-template <typename Value>
-Result<std::string> get_value(int fd, unsigned request) {
-  Value value{};
+// The two shapes of the marks of chattr(1): FS_IOC_GETFLAGS and FS_IOC_FSGETXATTR, and what sets
+// either.
+struct Flags {
+  using Value = int;
+  static constexpr int kAppend = FS_APPEND_FL, kImmutable = FS_IMMUTABLE_FL;
+  static int& bits(Value& value) { return value; }
+};
+struct ExtendedFlags {
+  using Value = struct fsxattr;
+  static constexpr unsigned kAppend = FS_XFLAG_APPEND, kImmutable = FS_XFLAG_IMMUTABLE;
+  static unsigned& bits(Value& value) { return value.fsx_xflags; }
+};
+
+template <typename Kind>
+Result<std::string> get_marks(FileSystem& fs, tree::Node& node, int fd, unsigned request) {
+  typename Kind::Value value{};
   if (::ioctl(fd, request, &value) != 0) return fail(Errno::last());
+  auto shape = fs.tree->enter();
+  LAYERFS_TRY_ASSIGN(const layer::Protattr protection, fs.tree->protection(shape, node));
+  if (protection.append) Kind::bits(value) |= Kind::kAppend;
+  if (protection.immutable) Kind::bits(value) |= Kind::kImmutable;
   return std::string(reinterpret_cast<const char*>(&value), sizeof value);
 }
 
-template <typename Value>
-Result<std::string> set_value(int fd, unsigned request, std::string_view in) {
-  Value value{};
+// Those that would hold up ourselves are kept aside.
+template <typename Kind>
+Result<std::string> set_marks(FileSystem& fs, tree::Node& node, int fd, unsigned request,
+                              std::string_view in) {
+  typename Kind::Value value{};
   if (in.size() < sizeof value) return fail(EINVAL);
   std::memcpy(&value, in.data(), sizeof value);
+  auto& bits = Kind::bits(value);
+  const layer::Protattr wanted{.append = (bits & Kind::kAppend) != 0,
+                               .immutable = (bits & Kind::kImmutable) != 0};
+  bits &= ~(Kind::kAppend | Kind::kImmutable);
   if (::ioctl(fd, request, &value) != 0) return fail(Errno::last());
+  auto shape = fs.tree->enter();
+  LAYERFS_TRY(fs.tree->set_protection(shape, node, wanted));
   return std::string();
 }
 
@@ -106,13 +134,13 @@ Result<std::string> ioctl(FileSystem& fs, NodeId id, HandleId, unsigned request,
   LAYERFS_TRY_ASSIGN(sys::UniqueFd fd, open_for_ioctl(fs, *node));
   switch (request) {
     case FS_IOC_GETFLAGS:
-      return get_value<int>(fd.get(), request);
+      return get_marks<Flags>(fs, *node, fd.get(), request);
     case FS_IOC_FSGETXATTR:
-      return get_value<struct fsxattr>(fd.get(), request);
+      return get_marks<ExtendedFlags>(fs, *node, fd.get(), request);
     case FS_IOC_SETFLAGS:
-      return set_value<int>(fd.get(), request, in);
+      return set_marks<Flags>(fs, *node, fd.get(), request, in);
     default:
-      return set_value<struct fsxattr>(fd.get(), request, in);
+      return set_marks<ExtendedFlags>(fs, *node, fd.get(), request, in);
   }
 }
 

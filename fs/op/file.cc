@@ -6,6 +6,7 @@
 #include "fs/op/file_system_state.h"
 #include "fs/op/lookup.h"
 #include "fs/op/privileges.h"
+#include "fs/op/protection.h"
 #include "fs/sys/file.h"
 
 namespace layerfs::op {
@@ -51,6 +52,7 @@ Result<Opened> open(FileSystem& fs, NodeId id, int flags) {
   if (node == nullptr || node->has(tree::Node::kSuperseded)) return fail(ESTALE);
   const bool truncate = (flags & O_TRUNC) != 0;
   if (opens_for_writing(flags)) {
+    LAYERFS_TRY(allow_open(fs, *node, flags));
     tree::CopyUpDepth depth = tree::CopyUpDepth::whole();
     if (truncate) depth.limit = 0;
     LAYERFS_TRY(fs.tree->copy_up(*node, depth));

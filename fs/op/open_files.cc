@@ -171,8 +171,8 @@ Result<void> OpenFiles::refresh(Node& node, OpenFile& file, bool write) {
   return {};
 }
 
-// The kernel would check this as it opens the file, but knows such marks of its own inodes only;
-// and what it finds as it reopens the backing of a passthrough file it reports as EIO.
+// The marks of the upper file itself, which somebody else has set. What the kernel finds as it
+// reopens the backing of a passthrough file it reports as EIO.
 Result<void> OpenFiles::allow_write(Node& node, OpenFile& file, int flags) {
   if (file.data == nullptr) {
     LAYERFS_TRY_ASSIGN(file.data, opened_data(node, O_RDONLY));

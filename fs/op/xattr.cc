@@ -1,6 +1,7 @@
 #include "fs/op/xattr.h"
 
 #include "fs/op/file_system_state.h"
+#include "fs/op/protection.h"
 #include "fs/sys/file.h"
 #include "fs/sys/xattr.h"
 
@@ -76,6 +77,7 @@ Result<void> setxattr(FileSystem& fs, NodeId id, const std::string& name, std::s
     LAYERFS_TRY_ASSIGN(mapped, map_acl(fs.ids, value, IdDirection::kToStored));
     value = mapped;
   }
+  LAYERFS_TRY(allow_setxattr(fs, *node));
   LAYERFS_TRY(fs.tree->copy_up(*node, tree::CopyUpDepth::metadata()));
   auto shape = fs.tree->enter();
   LAYERFS_TRY_ASSIGN(tree::Place place, fs.tree->place(shape, *node));
@@ -88,6 +90,12 @@ Result<void> setxattr(FileSystem& fs, NodeId id, const std::string& name, std::s
 }
 
 Result<void> removexattr(FileSystem& fs, NodeId id, const std::string& name) {
+  LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
+  LAYERFS_TRY(allow_setxattr(fs, *node));
+  return drop_xattr(fs, id, name);
+}
+
+Result<void> drop_xattr(FileSystem& fs, NodeId id, const std::string& name) {
   LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
   LAYERFS_TRY_ASSIGN(std::string on_disk, fs.tree->stack().names().on_disk(name));
   // Only directories have one; to take it from a file is a success, as everywhere in Linux.

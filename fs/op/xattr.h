@@ -20,5 +20,7 @@ Result<void> setxattr(FileSystem& fs, NodeId node, const std::string& name, std:
                       int flags, bool kill_sgid);
 
 Result<void> removexattr(FileSystem& fs, NodeId node, const std::string& name);
+// The same as part of another change, whatever the file's marks forbid.
+Result<void> drop_xattr(FileSystem& fs, NodeId node, const std::string& name);
 
 }  // namespace layerfs::op

@@ -52,6 +52,7 @@ struct InodeMarks {
   bool append_only = false;
 };
 Result<InodeMarks> inode_marks(int fd);
+Result<InodeMarks> inode_marks_of(const At& at);
 
 Result<std::string> readlink_at(int dirfd, const char* name);
 

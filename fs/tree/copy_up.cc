@@ -64,6 +64,7 @@ class CopyUp {
     auto shape = tree_.enter();
     const LowerDirPtr& from = node_.is_dir() ? node_.dir->lowers.front() : node_.lower.dir;
     LAYERFS_TRY_ASSIGN(source_dir_, tree_.lower_dir(from));
+    LAYERFS_TRY(tree_.protection(shape, node_));
     if (!node_.is_dir()) source_name_ = node_.lower.name;
     source_records_ = &from->layer->records();
     device_ = from->layer->device();
@@ -199,6 +200,7 @@ class CopyUp {
   Result<void> set_marks(const sys::At& at) {
     const layer::XattrNames& names = tree_.stack().names();
     if (metacopy_) LAYERFS_TRY(sys::set_xattr(at, names.mark(layer::mark::kMetacopy), ""));
+    LAYERFS_TRY(tree_.copy_protection(node_, at));
     if (origin_.empty()) return {};
     auto set = sys::set_xattr(at, names.mark(layer::mark::kOrigin), origin_);
     // user.* attributes are for files and directories only: then st_ino changes over a remount.

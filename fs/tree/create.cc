@@ -185,6 +185,7 @@ Result<Found> Tree::create(Node& dir, std::string_view name, const NewObject& ob
                            sys::UniqueFd* opened) {
   // It would be a whiteout.
   if (S_ISCHR(object.mode) && object.rdev == makedev(0, 0)) return fail(EPERM);
+  LAYERFS_TRY(allow_new_name(enter(), dir));
   LAYERFS_TRY(copy_up(dir, CopyUpDepth::metadata()));
   auto shape = enter();
   std::unique_lock lock(dir.dir->mutex);
@@ -192,6 +193,7 @@ Result<Found> Tree::create(Node& dir, std::string_view name, const NewObject& ob
 }
 
 Result<Found> Tree::create_unnamed(Node& dir, const NewObject& object, sys::UniqueFd& opened) {
+  LAYERFS_TRY(allow_new_name(enter(), dir));
   LAYERFS_TRY(copy_up(dir, CopyUpDepth::metadata()));
   auto shape = enter();
   LAYERFS_TRY_ASSIGN(FdRef dirfd, upper_dir(shape, dir));

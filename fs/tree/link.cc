@@ -17,7 +17,16 @@ Result<void> Tree::name_lower_data(const sys::At& at, const Node& node) {
   return sys::set_xattr(at, stack_->names().mark(layer::mark::kRedirect), redirect);
 }
 
+Result<void> Tree::allow_link(Node& node, Node& dir) {
+  auto shape = enter();
+  LAYERFS_TRY(allow_new_name(shape, dir));
+  LAYERFS_TRY_ASSIGN(const layer::Protattr marks, protection(shape, node));
+  if (marks.immutable || marks.append) return fail(EPERM);
+  return {};
+}
+
 Result<Found> Tree::link(Node& node, Node& dir, std::string_view name) {
+  LAYERFS_TRY(allow_link(node, dir));
   LAYERFS_TRY(copy_up(node, CopyUpDepth::metadata()));
   LAYERFS_TRY(copy_up(dir, CopyUpDepth::metadata()));
   auto shape = enter();

@@ -98,6 +98,7 @@ Result<std::unique_ptr<Node>> Tree::make_indexed_node(const LowerFile& lower, in
   node->lookups = 1;
   node->detached_fd = std::move(*fd);
   node->flags = Node::kUpper | Node::kIndexed | Node::kDetached;
+  note_protection(*node, layer::parse_protattr(marks.protattr));
   if (marks.metacopy && S_ISREG(st.st_mode)) node->set(Node::kMetacopy);
   return node;
 }
@@ -115,6 +116,7 @@ Result<std::unique_ptr<Node>> Tree::make_upper_node(Node& dir, const Entry& entr
   }
   if (marks.metacopy && S_ISREG(st.st_mode)) node->set(Node::kMetacopy);
   if (!marks.nlink.empty() && !node->is_dir()) node->set(Node::kIndexed);
+  note_protection(*node, layer::parse_protattr(marks.protattr));
   LAYERFS_TRY(find_lowers(*node, dir, entry, marks));
   return node;
 }
@@ -186,11 +188,14 @@ Result<Node*> Tree::recall_unnamed(const ForgottenNode& known) {
   if (!fd) return fail(ESTALE);
   LAYERFS_TRY_ASSIGN(const struct stat st, sys::stat_fd(fd->get()));
   if (st.st_nlink == 0) return fail(ESTALE);
+  LAYERFS_TRY_ASSIGN(const layer::Marks marks,
+                     layer::read_marks(sys::At(fd->get()), stack_->names()));
   if (!forgotten_.take(known, true)) return fail(ESTALE);  // somebody else was faster
   auto node = std::make_unique<Node>(known.id, known.ino, st.st_mode);
   node->lookups = 1;
   node->detached_fd = std::move(*fd);
   node->flags = Node::kUpper | Node::kDetached;
+  note_protection(*node, layer::parse_protattr(marks.protattr));
   Node& made = table_.insert(std::move(node));
   hard_links_.insert(made);
   return &made;

@@ -112,6 +112,9 @@ class Node {
     kLowerNames = 64,  // HardLinks remembers names that are not in the upper
     kMayBeMapped = 128,  // the kernel may write to it through a mapping and not tell
     kRemovedFd = 256,    // detached_fd counts in RemovedFds
+    kImmutable = 512,    // marks of chattr(1), see protection.cc
+    kAppendOnly = 1024,
+    kProtectionKnown = 2048,  // these two are right though the inode is a lower one
   };
 
   Node(NodeId id_, ino_t ino_, mode_t type_)

@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <malloc.h>
 
+#include "fs/layer/marks.h"
 #include "fs/sys/file.h"
 #include "fs/tree/tree.h"
 
@@ -24,15 +25,18 @@ Outcome<void> Tree::make_root() {
   auto st = sys::stat_fd(fd);
   if (!st) return refuse("the root of the topmost layer cannot be read", st.error());
   ino_t ino = stack_->map_ino(st->st_dev, st->st_ino);
+  layer::Protattr protection;
   if (has_upper) {
     auto marks = layer::read_marks(sys::At(fd), stack_->names());
     if (!marks) return refuse("the marks of the upperdir cannot be read", marks.error());
     if (marks->opaque) lowers->clear();
+    protection = layer::parse_protattr(marks->protattr);
     if (marks->has_origin) ino = stack_->origin_ino(marks->origin).value_or(ino);
   }
   auto root = std::make_unique<Node>(table_.new_id(), ino, S_IFDIR);
   root->dir->lowers = std::move(*lowers);
   if (has_upper) root->set(Node::kUpper);
+  note_protection(*root, protection);
   root->lookups = 1;
   root_ = &table_.insert(std::move(root));
   return {};
@@ -147,7 +151,8 @@ Node& Tree::supersede(Node& node) {
   if (node.has(Node::kSuperseded) || node.has(Node::kDetached)) return node;
   auto fresh = std::make_unique<Node>(table_.new_id(), node.ino, node.type);
   fresh->flags = static_cast<std::uint16_t>(
-      node.flags.load() & (Node::kUpper | Node::kMetacopy | Node::kIndexed | Node::kLowerNames));
+      node.flags.load() & (Node::kUpper | Node::kMetacopy | Node::kIndexed | Node::kLowerNames |
+                           Node::kImmutable | Node::kAppendOnly | Node::kProtectionKnown));
   fresh->lower = node.lower;
   fresh->name = node.name;
   fresh->parent = parent;

@@ -39,6 +39,10 @@ Result<void> Tree::prepare_unlink(const ShapeToken& shape, Node& dir, std::strin
   LAYERFS_TRY_ASSIGN(Made made, hold_child(shape, dir, name));
   Node& node = *made.node;
   to_copy_up = nullptr;
+  if (auto allowed = allow_removal(shape, dir, node); !allowed) {
+    forget(shape, node, 1);
+    return allowed;
+  }
   if (node.has(Node::kHardLink) && !node.has(Node::kUpper)) {
     to_copy_up = &node;  // the lookup stays counted until it is done
     return {};
@@ -48,11 +52,14 @@ Result<void> Tree::prepare_unlink(const ShapeToken& shape, Node& dir, std::strin
 }
 
 Result<void> Tree::unlink(Node& dir, std::string_view name) {
-  LAYERFS_TRY(copy_up(dir, CopyUpDepth::metadata()));
   Node* linked = nullptr;
   {
     auto shape = enter();
     LAYERFS_TRY(prepare_unlink(shape, dir, name, linked));
+  }
+  if (auto copied = copy_up(dir, CopyUpDepth::metadata()); !copied) {
+    if (linked != nullptr) forget(enter(), *linked, 1);
+    return copied;
   }
   if (linked != nullptr) {
     auto copied = copy_up(*linked, CopyUpDepth::metadata());
@@ -131,7 +138,16 @@ bool Tree::shows_nothing(const Directory& dir) {
   return true;
 }
 
+Result<void> Tree::allow_rmdir(Node& dir, std::string_view name) {
+  auto shape = enter();
+  LAYERFS_TRY_ASSIGN(Made made, hold_child(shape, dir, name));
+  auto allowed = allow_removal(shape, dir, *made.node);
+  forget(shape, *made.node, 1);
+  return allowed;
+}
+
 Result<void> Tree::rmdir(Node& dir, std::string_view name) {
+  LAYERFS_TRY(allow_rmdir(dir, name));
   LAYERFS_TRY(copy_up(dir, CopyUpDepth::metadata()));
   auto shape = enter();
   LAYERFS_TRY_ASSIGN(Made made, hold_child(shape, dir, name));

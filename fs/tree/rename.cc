@@ -63,7 +63,15 @@ class Rename {
     if (target) to_.node = target->node;
     if (!target && (target.error() != Errno(ENOENT) || exchange_)) return fail(target.error());
     if (to_.node != nullptr && no_replace_) return fail(EEXIST);
+    LAYERFS_TRY(allow(shape));
     return check_types();
+  }
+
+  Result<void> allow(const ShapeToken& shape) {
+    if (from_.node == to_.node) return {};
+    LAYERFS_TRY(tree_.allow_removal(shape, *from_.dir, *from_.node));
+    if (to_.node == nullptr) return tree_.allow_new_name(shape, *to_.dir);
+    return tree_.allow_removal(shape, *to_.dir, *to_.node);
   }
 
   Result<void> check_types() {

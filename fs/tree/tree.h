@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "fs/layer/dir_marks.h"
+#include "fs/layer/marks.h"
 #include "fs/sys/result.h"
 #include "fs/tree/dir_fds.h"
 #include "fs/tree/forgotten.h"
@@ -118,6 +119,10 @@ class Tree {
   ~Tree();
 
   const Stack& stack() const { return *stack_; }
+  // protection.cc. What chattr(1) forbids to do with the object as it is.
+  Result<layer::Protattr> protection(const ShapeToken& shape, Node& node);
+  // Changes that, in the upper, where `node` has to be.
+  Result<void> set_protection(const ShapeToken& shape, Node& node, const layer::Protattr& wanted);
   const RemovedFds& removed_fds() const { return removed_fds_; }
   const Upper* upper() const { return stack_->upper(); }
   ShapeLock::Shared enter() { return ShapeLock::Shared(shape_); }
@@ -304,6 +309,7 @@ class Tree {
   // remove.cc
   // A descriptor for `node` (may be null), about to lose the name `name` in `dirfd`; empty if it
   // needs none.
+  Result<void> allow_rmdir(Node& dir, std::string_view name);
   sys::UniqueFd keep_reachable(Node* node, int dirfd, const char* name);
   // After the name is gone; under the exclusive mutex of the parent or the exclusive shape.
   void detach(Node* node, sys::UniqueFd kept) noexcept;
@@ -327,8 +333,16 @@ class Tree {
   void remember_lower_name(Node& node, Node& dir, const Entry& entry);
   // Marks `dir` as holding an entry with an origin, if the inode has one.
   Result<void> keep_origin_visible(int inode, Node& dir, int dirfd);
+  Result<void> allow_link(Node& node, Node& dir);
   Result<void> link_into(int inode, int dirfd, const char* name, bool over_whiteout);
   void enter_link(Node& node, Node& dir, std::string_view name);
+
+  // protection.cc: EPERM where the marks of chattr(1) forbid it.
+  Result<void> allow_new_name(const ShapeToken& shape, Node& dir);
+  Result<void> allow_removal(const ShapeToken& shape, Node& dir, Node& child);
+  Result<void> copy_protection(const Node& node, const sys::At& copy) const;
+  Result<void> write_protection(const sys::At& at, const layer::Protattr& protection) const;
+  static void note_protection(Node& node, const layer::Protattr& protection);
 
   // copy_up.cc
   Result<void> copy_up_ancestors(Node& node);

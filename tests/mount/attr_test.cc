@@ -87,11 +87,17 @@ class Attr : public testing::Test {
     std::filesystem::create_symlink("nowhere", dir_ / "lower/dangling");
     dir_.make("work");
     dir_.make("upper");
+    dir_.make("mnt");
+    mount_again();
+  }
+
+  void mount_again() {
+    mount_.reset();
     fuse::MountOptions options;
     options.stack.lowerdirs = {dir_ / "lower"};
     options.stack.upperdir = dir_ / "upper";
     options.stack.workdir = dir_ / "work";
-    options.mountpoint = dir_.make("mnt");
+    options.mountpoint = dir_ / "mnt";
     mount_.emplace(options);
   }
 
@@ -270,6 +276,103 @@ TEST_F(Attr, AFullDirectoryInAnImmutableOneMayNotBeRemoved) {
   EXPECT_EQ(rmdir((root_ / "fixed/full").c_str()), -1);
   EXPECT_EQ(errno, EPERM);
   set_marks(marker.get(), 0);
+}
+
+// Whether every change of the file that an append-only one does not allow is EPERM.
+void expect_protected(const std::filesystem::path& file) {
+  const std::string path = file, other = path + "2";
+  const timespec times[2] = {{.tv_sec = 1, .tv_nsec = 0}, {.tv_sec = 1, .tv_nsec = 0}};
+  const auto denied = [&](const char* what, int status) {
+    EXPECT_EQ(status, -1) << what;
+    EXPECT_EQ(errno, EPERM) << what;
+  };
+  denied("open", open(path.c_str(), O_WRONLY));
+  denied("truncate", truncate(path.c_str(), 0));
+  denied("chmod", chmod(path.c_str(), 0600));
+  denied("chown", chown(path.c_str(), 1, 1));
+  denied("utimens", utimensat(AT_FDCWD, path.c_str(), times, 0));
+  denied("setxattr", setxattr(path.c_str(), "user.a", "b", 1, 0));
+  denied("removexattr", removexattr(path.c_str(), "user.a"));
+  denied("link", link(path.c_str(), other.c_str()));
+  denied("rename", rename(path.c_str(), other.c_str()));
+  denied("unlink", unlink(path.c_str()));
+}
+
+int marks_of(const std::filesystem::path& path) {
+  const sys::UniqueFd fd(open(path.c_str(), O_RDONLY));
+  int marks = 0;
+  EXPECT_EQ(ioctl(fd.get(), FS_IOC_GETFLAGS, &marks), 0) << path;
+  return marks & (FS_APPEND_FL | FS_IMMUTABLE_FL);
+}
+
+std::string protattr_of(const std::filesystem::path& path) {
+  char value[16];
+  const ssize_t size = getxattr(path.c_str(), "trusted.overlay.protattr", value, sizeof value);
+  return size < 0 ? std::string() : std::string(value, static_cast<std::size_t>(size));
+}
+
+TEST_F(Attr, AnAppendOnlyLowerFileIsStillOneAfterACopyUp) {
+  const sys::UniqueFd lower(open((dir_ / "lower/file").c_str(), O_RDONLY));
+  set_marks(lower.get(), FS_APPEND_FL);
+  const std::string file = root_ / "file";
+  expect_protected(file);
+  EXPECT_FALSE(std::filesystem::exists(dir_ / "upper/file"));
+  const sys::UniqueFd end(open(file.c_str(), O_WRONLY | O_APPEND));
+  ASSERT_TRUE(end) << errno;
+  EXPECT_EQ(write(end.get(), "+", 1), 1);
+  EXPECT_EQ(read_file(file), "lower+");
+  EXPECT_EQ(protattr_of(dir_ / "upper/file"), "a");
+  EXPECT_EQ(marks_of(root_ / "file"), FS_APPEND_FL);
+  EXPECT_EQ(marks_of(dir_ / "upper/file"), 0);
+  expect_protected(file);
+  EXPECT_EQ(utimensat(AT_FDCWD, file.c_str(), nullptr, 0), 0);
+  set_marks(end.get(), 0);
+  EXPECT_EQ(protattr_of(dir_ / "upper/file"), "");
+  EXPECT_EQ(unlink(file.c_str()), 0);
+  set_marks(lower.get(), 0);
+}
+
+TEST_F(Attr, MarksAreKeptAsideAndCountAfterARemount) {
+  const std::string file = root_ / "new";
+  write_file(file, "a");
+  set_marks(sys::UniqueFd(open(file.c_str(), O_RDONLY)).get(), FS_IMMUTABLE_FL | FS_NODUMP_FL);
+  EXPECT_EQ(protattr_of(dir_ / "upper/new"), "i");
+  mount_again();
+  EXPECT_EQ(marks_of(file), FS_IMMUTABLE_FL);
+  expect_protected(file);
+  EXPECT_EQ(utimensat(AT_FDCWD, file.c_str(), nullptr, 0), -1);
+  EXPECT_EQ(open(file.c_str(), O_WRONLY | O_APPEND), -1);
+  set_marks(sys::UniqueFd(open(file.c_str(), O_RDONLY)).get(), 0);
+  EXPECT_EQ(unlink(file.c_str()), 0);
+}
+
+TEST_F(Attr, AnImmutableLowerDirectoryKeepsItsNames) {
+  std::filesystem::create_directories(dir_ / "lower/fixed/sub");
+  write_file(dir_ / "lower/fixed/file", "lower");
+  const sys::UniqueFd lower(open((dir_ / "lower/fixed").c_str(), O_RDONLY));
+  set_marks(lower.get(), FS_IMMUTABLE_FL);
+  for (const bool again : {false, true}) {
+    if (again) mount_again();
+    EXPECT_EQ(open((root_ / "fixed/new").c_str(), O_WRONLY | O_CREAT, 0600), -1);
+    EXPECT_EQ(errno, EPERM);
+    EXPECT_EQ(mkdir((root_ / "fixed/new").c_str(), 0700), -1);
+    EXPECT_EQ(errno, EPERM);
+    EXPECT_EQ(unlink((root_ / "fixed/file").c_str()), -1);
+    EXPECT_EQ(errno, EPERM);
+    EXPECT_EQ(rmdir((root_ / "fixed/sub").c_str()), -1);
+    EXPECT_EQ(errno, EPERM);
+    EXPECT_EQ(rename((root_ / "setuid").c_str(), (root_ / "fixed/setuid").c_str()), -1);
+    EXPECT_EQ(errno, EPERM);
+    EXPECT_EQ(chmod((root_ / "fixed").c_str(), 0700), -1);
+    EXPECT_EQ(errno, EPERM);
+    // What is in it may change.
+    write_file(root_ / "fixed/file", "upper");
+    EXPECT_EQ(protattr_of(dir_ / "upper/fixed"), "i");
+    EXPECT_EQ(marks_of(root_ / "fixed"), FS_IMMUTABLE_FL);
+  }
+  set_marks(sys::UniqueFd(open((root_ / "fixed").c_str(), O_RDONLY)).get(), 0);
+  EXPECT_EQ(unlink((root_ / "fixed/file").c_str()), 0);
+  set_marks(lower.get(), 0);
 }
 
 TEST_F(Attr, TimesAreKeptToTheNanosecond) {

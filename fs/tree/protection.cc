@@ -1,0 +1,77 @@
+// The marks of chattr(1) that hold changes up, root's too. The kernel would check them, but knows
+// those of its own inodes only. Of a lower inode they are what the layer's file system says; in the
+// upper they are kept aside (overlay.protattr), where they do not hold up the daemon itself.
+#include "fs/layer/marks.h"
+#include "fs/sys/file.h"
+#include "fs/sys/xattr.h"
+#include "fs/tree/tree.h"
+
+namespace layerfs::tree {
+namespace {
+
+layer::Protattr known_protection(const Node& node) {
+  return {.append = node.has(Node::kAppendOnly), .immutable = node.has(Node::kImmutable)};
+}
+
+}  // namespace
+
+void Tree::note_protection(Node& node, const layer::Protattr& protection) {
+  if (protection.immutable) node.set(Node::kImmutable);
+  if (protection.append) node.set(Node::kAppendOnly);
+}
+
+Result<layer::Protattr> Tree::protection(const ShapeToken& shape, Node& node) {
+  if (node.has(Node::kUpper) || node.has(Node::kProtectionKnown)) return known_protection(node);
+  // Nothing in an image can be marked so.
+  const bool indexed = shown_lower(node)->layer->index() != nullptr;
+  if (!indexed && (node.is_dir() || S_ISREG(node.type))) {
+    LAYERFS_TRY_ASSIGN(const Place at, place(shape, node));
+    LAYERFS_TRY_ASSIGN(const sys::InodeMarks marks, sys::inode_marks_of(at.at()));
+    note_protection(node, {.append = marks.append_only, .immutable = marks.immutable});
+  }
+  node.set(Node::kProtectionKnown);
+  return known_protection(node);
+}
+
+Result<void> Tree::allow_new_name(const ShapeToken& shape, Node& dir) {
+  LAYERFS_TRY_ASSIGN(const layer::Protattr marks, protection(shape, dir));
+  if (marks.immutable) return fail(EPERM);
+  return {};
+}
+
+Result<void> Tree::allow_removal(const ShapeToken& shape, Node& dir, Node& child) {
+  LAYERFS_TRY_ASSIGN(const layer::Protattr marks, protection(shape, dir));
+  LAYERFS_TRY_ASSIGN(const layer::Protattr marks_of_child, protection(shape, child));
+  for (const layer::Protattr& held : {marks, marks_of_child})
+    if (held.immutable || held.append) return fail(EPERM);
+  return {};
+}
+
+Result<void> Tree::set_protection(const ShapeToken& shape, Node& node,
+                                  const layer::Protattr& wanted) {
+  const layer::Protattr before = known_protection(node);
+  if (wanted == before) return {};
+  LAYERFS_TRY_ASSIGN(const Place at, place(shape, node));
+  LAYERFS_TRY(write_protection(at.at(), wanted));
+  node.clear(Node::kImmutable);
+  node.clear(Node::kAppendOnly);
+  note_protection(node, wanted);
+  return {};
+}
+
+Result<void> Tree::write_protection(const sys::At& at, const layer::Protattr& protection) const {
+  const std::string name = stack_->names().mark(layer::mark::kProtattr);
+  const std::string value = layer::format_protattr(protection);
+  if (!value.empty()) return sys::set_xattr(at, name, value);
+  auto removed = sys::remove_xattr(at, name);
+  if (!removed && removed.error() == Errno(ENODATA)) return {};
+  return removed;
+}
+
+Result<void> Tree::copy_protection(const Node& node, const sys::At& copy) const {
+  const layer::Protattr marks = known_protection(node);
+  if (!marks.append && !marks.immutable) return {};
+  return write_protection(copy, marks);
+}
+
+}  // namespace layerfs::tree
