@@ -57,6 +57,7 @@ def run_in_world():
     Suites leave mounts behind when they stop half-way, and kill processes by name.
     """
     if os.environ.get(IN_WORLD):
+        reap_orphans()
         return
     if os.geteuid() != 0:
         sys.exit("conformance: the suites need root")
@@ -65,6 +66,18 @@ def run_in_world():
             ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child",
              "--mount-proc", sys.executable, *sys.argv], env={**os.environ, IN_WORLD: "1"}))
     sys.exit(130)
+
+
+def reap_orphans():
+    """Returns in a child. The first process of a world is the parent of its daemons in the end."""
+    child = os.fork()
+    if child == 0:
+        return
+    while True:
+        with contextlib.suppress(KeyboardInterrupt):
+            pid, status = os.wait()
+            if pid == child:
+                os._exit(os.waitstatus_to_exitcode(status) % 256)
 
 
 @contextlib.contextmanager
