@@ -53,9 +53,9 @@ Result<void> Tree::set_protection(const ShapeToken& shape, Node& node,
   if (wanted == before) return {};
   LAYERFS_TRY_ASSIGN(const Place at, place(shape, node));
   LAYERFS_TRY(write_protection(at.at(), wanted));
-  node.clear(Node::kImmutable);
-  node.clear(Node::kAppendOnly);
   note_protection(node, wanted);
+  if (!wanted.immutable) node.clear(Node::kImmutable);
+  if (!wanted.append) node.clear(Node::kAppendOnly);
   return {};
 }
 
