@@ -26,11 +26,14 @@ bool exists(const StoreDir& store, const std::string& key) {
 }
 
 // Garbage collection may have moved the directory away before the lock was had.
-bool was_collected(int fd, const StoreDir& store, const std::string& key) {
+Result<bool> was_collected(int fd, const StoreDir& store, const std::string& key) {
   struct stat held, named;
-  return ::fstat(fd, &held) != 0 ||
-         ::fstatat(store.fd(), relative(key).c_str(), &named, AT_SYMLINK_NOFOLLOW) != 0 ||
-         held.st_ino != named.st_ino;
+  if (::fstat(fd, &held) != 0) return fail(errno);
+  if (::fstatat(store.fd(), relative(key).c_str(), &named, AT_SYMLINK_NOFOLLOW) == 0) {
+    return held.st_ino != named.st_ino;
+  }
+  if (errno != ENOENT) return fail(errno);
+  return true;
 }
 
 }  // namespace
@@ -110,7 +113,9 @@ Outcome<Layer> lease_layer(const StoreDir& store, const std::string& key) {
   while (::flock(fd.get(), LOCK_SH) != 0) {
     if (errno != EINTR) return refuse("cannot lock the layer '" + path + "'", Errno::last());
   }
-  if (was_collected(fd.get(), store, key)) {
+  const Result<bool> gone = was_collected(fd.get(), store, key);
+  if (!gone) return refuse("cannot look at the layer '" + path + "'", gone.error());
+  if (*gone) {
     return refuse("the layer '" + path + "' has just been removed", ENOENT);
   }
   Layer layer{std::nullopt,

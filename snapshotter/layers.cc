@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <cerrno>
+
 #include <spdlog/spdlog.h>
 
 #include "layerstore/collect.h"
@@ -33,7 +35,12 @@ Answer<LayerFacts> Layers::facts(const std::string& key) {
     if (const auto known = facts_.find(key); known != facts_.end()) return known->second;
   }
   const Outcome<store::Layer> layer = store::lease_layer(store_.dir(), key);
-  if (!layer) return deny(Code::kFailedPrecondition, layer.error().sentence);
+  if (!layer) {
+    // Lost or broken; all else may be better the next time.
+    const bool lost = layer.error().code == ENOENT || layer.error().code == 0;
+    if (!lost) return tl::make_unexpected(Refusal(layer.error()));
+    return deny(Code::kFailedPrecondition, layer.error().sentence);
+  }
   const LayerFacts facts{layer->has_root, layer->opaque_root,
                          layer->ownership == store::Ownership::kReal};
   const std::lock_guard lock(mutex_);

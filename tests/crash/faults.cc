@@ -71,6 +71,12 @@ FAULTY(int, linkat, (int from, const char* old, int to, const char* name, int fl
 FAULTY(int, unlinkat, (int dir, const char* name, int flags), (dir, name, flags))
 FAULTY(int, renameat2, (int from, const char* old, int to, const char* name, unsigned flags),
        (from, old, to, name, flags))
+FAULTY(int, renameat, (int from, const char* old, int to, const char* name), (from, old, to, name))
+FAULTY(int, rename, (const char* old, const char* name), (old, name))
+FAULTY(int, mkdir, (const char* path, mode_t mode), (path, mode))
+FAULTY(int, rmdir, (const char* path), (path))
+FAULTY(int, unlink, (const char* path), (path))
+FAULTY(int, syncfs, (int fd), (fd))
 FAULTY(int, fchownat, (int dir, const char* name, uid_t uid, gid_t gid, int flags),
        (dir, name, uid, gid, flags))
 FAULTY(int, chmod, (const char* path, mode_t mode), (path, mode))
@@ -133,6 +139,18 @@ extern "C" int open64(const char* path, int flags, ...) {
   va_end(rest);
   if (std::strncmp(path, "/proc/self/fd/", 14) == 0 && fails("open")) return -1;
   return static_cast<int>(::syscall(SYS_openat, AT_FDCWD, path, flags, mode));
+}
+
+// Of files only: sockets and the like are not what is tested.
+extern "C" ssize_t write(int fd, const void* data, size_t size) {
+  struct stat status = {};
+  FaultControl* faults = control();
+  if (faults != nullptr && faults->armed.load() != 0 && ::syscall(SYS_fstat, fd, &status) == 0 &&
+      S_ISREG(status.st_mode) && fails("write")) {
+    return -1;
+  }
+  static const auto real = next<ssize_t (*)(int, const void*, size_t)>("write");
+  return real(fd, data, size);
 }
 
 // For FICLONE only: the others are libfuse's and the kernel's registry of passthrough files.
