@@ -95,6 +95,31 @@ TEST_F(Doctor, KnowsWhatAUserNamespaceCannot) {
   const Ran ran = examine("", "unshare --user --map-root-user --mount");
   EXPECT_EQ(ran.status, 0) << ran.out << ran.err;
   EXPECT_THAT(said(ran, "passthrough", "advice"), HasSubstr("root of the machine only"));
+  EXPECT_THAT(said(ran, "users", "advice"), HasSubstr("this user namespace has one id"));
+  EXPECT_THAT(said(ran, "helpers", "missing"), IsEmpty());
+}
+
+TEST_F(Doctor, KnowsThatTheRootOfAUserNamespaceNeedsNoFusermount) {
+  const Ran ran = examine("touch no-program; mount --bind no-program /usr/bin/fusermount3",
+                          "unshare --user --map-root-user --mount");
+  EXPECT_EQ(ran.status, 0) << ran.out << ran.err;
+  EXPECT_EQ(json::parse(ran.out).at("works"), true);
+}
+
+TEST_F(Doctor, SeesThatTheIndexOfAStoreIsBroken) {
+  import_something();
+  write_file(layerfs_.store() / "index.json", "no JSON");
+  const Ran ran = examine();
+  EXPECT_EQ(ran.status, 1);
+  EXPECT_THAT(said(ran, "store", "missing"), HasSubstr("index.json' is broken"));
+}
+
+TEST_F(Doctor, SeesThatAnImageIsBroken) {
+  import_something();
+  ASSERT_TRUE(shell("rm -r '" + layerfs_.store().string() + "'/blobs/sha256/*").ok());
+  const Ran ran = examine();
+  EXPECT_EQ(ran.status, 0);
+  EXPECT_THAT(said(ran, "store", "advice"), HasSubstr("the image 'image' is broken"));
 }
 
 TEST_F(Doctor, SeesThatADirectoryIsNoStore) {

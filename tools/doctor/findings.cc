@@ -64,11 +64,15 @@ void judge_device(const Machine& machine, Findings& all) {
 }
 
 void judge_trial(const Machine& machine, Findings& all) {
-  if (machine.trial.empty()) {
+  if (!machine.trial_problem.empty()) {
     miss(all, "mount", "a mount that was tried failed: " + machine.trial_problem);
-    return;
+  } else if (machine.trial.empty()) {
+    advise(all, "mount",
+           "a mount that was tried works, but its daemon has no directory where to say how, and "
+           "`layerfs ps` will not know it: set XDG_RUNTIME_DIR to one of yours");
+  } else {
+    good(all, "mount", "a mount that was tried works: " + machine.trial);
   }
-  good(all, "mount", "a mount that was tried works: " + machine.trial);
 }
 
 void judge_transport(const Machine& machine, Findings& all) {
@@ -110,9 +114,11 @@ void judge_read_ahead(const Machine& machine, Findings& all) {
   }
 }
 
-void judge_helpers(const Machine& machine, Findings& all) {
+void judge_fusermount(const Machine& machine, Findings& all) {
   const char* topic = "helpers";
-  if (machine.fusermount.empty()) {
+  if (machine.namespace_ids > 0) {
+    good(all, topic, "the root of a user namespace mounts without fusermount3");
+  } else if (machine.fusermount.empty()) {
     const std::string sentence =
         "fusermount3 is not found, by which users without root mount: install the package fuse3";
     machine.privileged ? advise(all, topic, sentence) : miss(all, topic, sentence);
@@ -125,6 +131,11 @@ void judge_helpers(const Machine& machine, Findings& all) {
   } else {
     good(all, topic, machine.fusermount + " lets users without root mount");
   }
+}
+
+void judge_helpers(const Machine& machine, Findings& all) {
+  const char* topic = "helpers";
+  judge_fusermount(machine, all);
   if (machine.mount_helper.empty()) {
     advise(all, topic,
            "mount.fuse.layerfs is not in /sbin or /usr/sbin, so `mount -t fuse.layerfs` and "
@@ -151,7 +162,14 @@ void judge_users(const Machine& machine, Findings& all) {
            "user namespaces cannot be made, so there are no containers without root: " +
                machine.user_namespace_problem);
   }
-  if (machine.privileged) return;
+  if (machine.namespace_ids == 1) {
+    advise(all, topic,
+           "this user namespace has one id: every file is shown as yours, and nothing can be "
+           "given to another user; `podman unshare` makes one with those of /etc/subuid");
+  } else if (machine.namespace_ids > 1) {
+    good(all, topic, fmt::format("this user namespace has {} ids", machine.namespace_ids));
+  }
+  if (machine.privileged || machine.namespace_ids > 0) return;
   for (const std::string& file : machine.missing_subordinates) {
     advise(all, topic,
            fmt::format("{0} has no ids for {1}, so podman's containers have one user only: "
@@ -175,6 +193,9 @@ void judge_users(const Machine& machine, Findings& all) {
 
 void judge_store(const Machine& machine, Findings& all) {
   const char* topic = "store";
+  for (const std::string& sentence : machine.broken_images) {
+    advise(all, topic, sentence + "; `layerfs check` says more, `layerfs rmi` removes it");
+  }
   switch (machine.store_state) {
     case StoreState::kGood:
       return good(all, topic, machine.store + " is a store, and can be written");

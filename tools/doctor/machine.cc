@@ -22,6 +22,7 @@
 #include "fs/sys/unique_fd.h"
 #include "layerstore/file_util.h"
 #include "layerstore/layer_dir.h"
+#include "layerstore/store.h"
 #include "layerstore/store_dir.h"
 #include "tools/container/runtime.h"
 #include "tools/doctor/trial.h"
@@ -117,8 +118,20 @@ std::string user_namespace_problem() {
   return std::strerror(WEXITSTATUS(status));
 }
 
+// user_namespaces(7): the machine's own maps every id to itself, in one line.
+unsigned long ids_of_namespace() {
+  std::ifstream map("/proc/self/uid_map");
+  unsigned long all = 0;
+  for (unsigned long inside = 0, outside = 0, count = 0; map >> inside >> outside >> count;) {
+    if (inside == 0 && outside == 0 && count == 4294967295UL) return 0;
+    all += count;
+  }
+  return all;
+}
+
 void look_at_user(Machine& machine) {
   const uid_t uid = ::geteuid();
+  if (uid == 0) machine.namespace_ids = ids_of_namespace();
   const passwd* entry = ::getpwuid(uid);
   machine.user = entry != nullptr ? entry->pw_name : std::to_string(uid);
   machine.user_namespace_problem = user_namespace_problem();
@@ -159,6 +172,14 @@ bool has_layers_of_other_kind(const store::StoreDir& store, bool privileged) {
   return false;
 }
 
+// Why its images cannot be listed; notes those that are broken.
+std::string index_problem(Machine& machine) {
+  const auto store = store::Store::open(machine.store);
+  if (!store) return store.error().sentence;
+  const auto images = store->images(machine.broken_images);
+  return images ? "" : images.error().sentence;
+}
+
 void look_at_store(Machine& machine) {
   if (::access(machine.store.c_str(), F_OK) != 0 && errno == ENOENT) return;
   const auto store = store::StoreDir::open(machine.store);
@@ -173,6 +194,9 @@ void look_at_store(Machine& machine) {
   } else if (error != 0) {
     machine.store_state = StoreState::kNoXattrs;
     machine.store_problem = std::strerror(error);
+  } else if (const auto problem = index_problem(machine); !problem.empty()) {
+    machine.store_state = StoreState::kUnusable;
+    machine.store_problem = problem;
   } else if (has_layers_of_other_kind(*store, machine.privileged)) {
     machine.store_state = StoreState::kOtherKind;
   } else {

@@ -23,6 +23,8 @@ enum class StoreState {
 
 struct Machine {
   bool privileged = false;  // root of the machine, not of a user namespace
+  // Ids of the user namespace that this process is the root of; 0 if it is in the machine's own.
+  unsigned long namespace_ids = 0;
 
   std::string kernel;  // release
   int kernel_major = 0;
@@ -30,8 +32,8 @@ struct Machine {
   DeviceState device = DeviceState::kAbsent;
   unsigned device_mode = 0;
   fuse::TransportChoice transport;
-  std::string trial;          // how a mount that was tried is served; empty: it failed
-  std::string trial_problem;  // why
+  std::string trial;          // how a mount that was tried is served; empty: it is not known
+  std::string trial_problem;  // why it failed; empty: it did not
   bool read_ahead = false;    // can be raised
 
   std::string fusermount;  // paths; empty: not found
@@ -47,7 +49,8 @@ struct Machine {
 
   std::string store;  // its root
   StoreState store_state = StoreState::kAbsent;
-  std::string store_problem;  // a sentence, where the state has a cause
+  std::string store_problem;               // a sentence, where the state has a cause
+  std::vector<std::string> broken_images;  // a sentence each
 
   std::string runc;
   std::string crun;

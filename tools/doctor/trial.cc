@@ -61,7 +61,7 @@ Outcome<std::string> read_and_unmount(const std::string& mountpoint) {
   LAYERFS_TRY(unmount_one(mount, fuse::Unmount::kNow));
   if (failed) return refuse("it cannot be read", Errno(failed.value()));
   if (!empty) return refuse("it does not show what is there", EIO);
-  return mount.record.transport.empty() ? "its daemon left no record" : mount.record.transport;
+  return mount.record.transport;
 }
 
 }  // namespace

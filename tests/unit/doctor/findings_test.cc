@@ -12,6 +12,7 @@ namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 
 // A machine on which nothing is missing.
 Machine best() {
@@ -122,6 +123,31 @@ TEST(Doctor, UsersWithoutRootNeedFusermount) {
   machine.fusermount = "";
   EXPECT_THAT(complaints(machine), HasSubstr("install the package fuse3"));
   EXPECT_EQ(worst(machine), Verdict::kMissing);
+}
+
+TEST(Doctor, TheRootOfAUserNamespaceNeedsNeitherFusermountNorSubordinateIds) {
+  Machine machine = best_without_root();
+  machine.namespace_ids = 65536;
+  machine.fusermount = "";
+  machine.missing_subordinates = {"/etc/subuid", "/etc/subgid"};
+  machine.newuidmap = "";
+  machine.users_allow_other = false;
+  EXPECT_THAT(complaints(machine), Not(HasSubstr("helpers")));
+  EXPECT_THAT(complaints(machine), Not(HasSubstr("users")));
+  machine.namespace_ids = 1;
+  EXPECT_THAT(complaints(machine), HasSubstr("advice users: this user namespace has one id"));
+}
+
+TEST(Doctor, AMountWhoseDaemonCannotSayHowItIsServedWorks) {
+  Machine machine = best_without_root();
+  machine.trial = "";
+  EXPECT_THAT(complaints(machine), HasSubstr("advice mount: a mount that was tried works, but"));
+}
+
+TEST(Doctor, BrokenImagesAreNamed) {
+  Machine machine = best();
+  machine.broken_images = {"the image 'x' is broken: its blob is gone"};
+  EXPECT_THAT(complaints(machine), HasSubstr("advice store: the image 'x' is broken"));
 }
 
 TEST(Doctor, MissingMountHelpersAreNamedWithTheirUse) {
