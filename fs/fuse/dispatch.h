@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include <atomic>
 #include <exception>
 #include <optional>
 #include <utility>
@@ -33,6 +34,12 @@ struct Context {
   SlowWork* slow_work = nullptr;
   Burst* burst = nullptr;  // null: nothing is to be kept awake
   RequestCounts counts;
+  // Whether something may have been written since the mount was made: its end syncs it then.
+  std::atomic<bool> changed = false;
+
+  void note_change() noexcept {
+    if (!changed.load(std::memory_order_relaxed)) changed.store(true, std::memory_order_relaxed);
+  }
 };
 
 // Answers ENOMEM or EIO and tells the log. Only while an exception is handled.
@@ -57,6 +64,8 @@ inline Context& receive(fuse_req_t request, RequestKind kind) noexcept {
   pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, nullptr);
   auto& context = *static_cast<Context*>(fuse_req_userdata(request));
   context.counts.add(kind);
+  // An open says itself whether it is for writing.
+  if (!only_looks(kind) && kind != RequestKind::kOpen) context.note_change();
   if (context.burst != nullptr) context.burst->note();
   return context;
 }

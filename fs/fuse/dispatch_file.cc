@@ -48,6 +48,9 @@ void drop_attributes(Context& context, fuse_ino_t node) {
 }
 
 void open(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
+  if ((info->flags & O_ACCMODE) != O_RDONLY || (info->flags & O_TRUNC) != 0) {
+    static_cast<Context*>(fuse_req_userdata(request))->note_change();
+  }
   const auto sleeps = [&](Context& context) {
     return op::open_copies_much(*context.fs, node, info->flags);
   };

@@ -53,6 +53,32 @@ enum class RequestKind : std::size_t {
 // The protocol's name, such as "LOOKUP".
 std::string_view name_of(RequestKind kind);
 
+// Whether requests of that kind leave the upper as it is, but for times of access.
+constexpr bool only_looks(RequestKind kind) {
+  switch (kind) {
+    case RequestKind::kLookup:
+    case RequestKind::kForget:
+    case RequestKind::kGetattr:
+    case RequestKind::kReadlink:
+    case RequestKind::kRead:
+    case RequestKind::kStatfs:
+    case RequestKind::kRelease:
+    case RequestKind::kFsync:
+    case RequestKind::kGetxattr:
+    case RequestKind::kListxattr:
+    case RequestKind::kFlush:
+    case RequestKind::kOpendir:
+    case RequestKind::kReaddir:
+    case RequestKind::kReaddirplus:
+    case RequestKind::kFsyncdir:
+    case RequestKind::kAccess:
+    case RequestKind::kLseek:
+      return true;
+    default:
+      return false;
+  }
+}
+
 // Thread-safe: counting costs one uncontended atomic addition per kind.
 class RequestCounts {
  public:

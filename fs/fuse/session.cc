@@ -286,6 +286,8 @@ void MountedSession::end() noexcept {
   if (!ended_ && context_.agreed && context_.agreed->io_uring) fuse_session_loop(session_.get());
   ended_ = true;
   if (slow_work_) slow_work_->finish();
+  // What did not change is as it was when the last mount ended.
+  if (!context_.changed.exchange(false)) return;
   // As any file system at its end. Nobody waits who did not ask for it: umount(2) has returned.
   if (const auto synced = op::syncfs(*fs_); !synced) {
     spdlog::error("what was written last may not be on the disk: {}",

@@ -5,6 +5,7 @@
 #include <sys/sysmacros.h>
 #include <time.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "fs/sys/credentials.h"
@@ -19,8 +20,10 @@ constexpr const char* kWork = "work";
 constexpr const char* kIndex = "index";
 
 // A runtime unmounts and mounts again at once, while the first daemon is still closing its files.
+// Nobody tells when it has done so.
+constexpr long kShortestPause = 1'000'000;
+constexpr long kLongestPause = 20'000'000;
 constexpr int kLockTries = 100;
-constexpr timespec kLockPause = {0, 20'000'000};
 
 Result<sys::UniqueFd> make_and_open(int dirfd, const char* name) {
   auto made = sys::make_dir(dirfd, name, 0700);
@@ -41,7 +44,8 @@ Result<void> lock_or_wait(int fd) {
   for (int tries = 0;; ++tries) {
     auto locked = sys::lock_exclusive(fd);
     if (locked || locked.error() != Errno(EWOULDBLOCK) || tries == kLockTries) return locked;
-    ::nanosleep(&kLockPause, nullptr);
+    const timespec pause = {0, std::min(kShortestPause * (1 + tries), kLongestPause)};
+    ::nanosleep(&pause, nullptr);
   }
 }
 

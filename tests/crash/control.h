@@ -15,7 +15,8 @@ struct FaultControl {
   std::atomic<int> target;  // the call to fail; from 1
   std::atomic<int> action;  // an errno, or kKill: the process ends before the call is made
   std::atomic<int> fired;
-  char call[32];  // the name of what was failed
+  std::atomic<int> syncs;  // calls of syncfs so far
+  char call[32];           // the name of what was failed
 };
 
 }  // namespace layerfs::test

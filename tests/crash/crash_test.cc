@@ -8,6 +8,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <set>
 
 #include <fmt/format.h>
@@ -258,6 +259,54 @@ TEST_P(Crash, LeavesTheOldOrTheNew) {
         << "a lower changed";
 }
 
+// With an operation or none, then the end.
+class EndOfAMount : public Crash {
+ protected:
+  int syncs_after(const std::function<void(const std::string& root)>& use) {
+    renew_upper();
+    mount_with_faults();
+    faults_->syncs = 0;
+    faults_->seen = 0;
+    faults_->target = -1;
+    faults_->armed = 1;
+    use(plan_.target);
+    unmount();
+    faults_->armed = 0;
+    return faults_->syncs.load();
+  }
+};
+
+TEST_P(EndOfAMount, SyncsOnceWhatWasChanged) {
+  const auto operate = [&](const std::string& root) {
+    // In a process of its own: some keep descriptors.
+    const oracle::ForkedResult ran = oracle::run_forked(
+        [&](int out) {
+          const sys::UniqueFd fd(::open(root.c_str(), O_RDONLY | O_DIRECTORY));
+          const bool prepared = GetParam().prepare == nullptr || GetParam().prepare(fd.get());
+          oracle::write_all(out, prepared && GetParam().act(fd.get()) ? "ok" : "failed");
+        },
+        kLimit, [&] { live_->abort(); });
+    EXPECT_EQ(ran.output, "ok");
+  };
+  EXPECT_EQ(syncs_after(operate), 1);
+}
+
+class EndOfAMountLookedAt : public EndOfAMount {};
+
+TEST_P(EndOfAMountLookedAt, SyncsNothing) {
+  EXPECT_EQ(syncs_after([&](const std::string& root) {
+              for (const auto& entry : fs::recursive_directory_iterator(root)) {
+                if (!entry.is_regular_file()) continue;
+                EXPECT_NE(read_file(entry.path()), "");
+              }
+            }),
+            0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Operations, EndOfAMount, testing::ValuesIn(operations()),
+                         [](const auto& operation) { return operation.param.name; });
+INSTANTIATE_TEST_SUITE_P(None, EndOfAMountLookedAt, testing::Values(operations().front()),
+                         [](const auto& operation) { return operation.param.name; });
 INSTANTIATE_TEST_SUITE_P(Operations, Crash, testing::ValuesIn(operations()),
                          [](const auto& operation) { return operation.param.name; });
 

@@ -37,6 +37,7 @@ FaultControl* control() {
 bool fails(const char* call) {
   FaultControl* faults = control();
   if (faults == nullptr || faults->armed.load() == 0) return false;
+  if (std::strcmp(call, "syncfs") == 0) faults->syncs.fetch_add(1);
   if (faults->seen.fetch_add(1) + 1 != faults->target.load()) return false;
   std::strncpy(faults->call, call, sizeof faults->call - 1);
   faults->fired.store(1);
