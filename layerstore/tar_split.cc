@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -261,32 +262,67 @@ class Splitter {
     return data.size() == padded(size);
   }
 
+  // The content stays out if the tree has the same: of several entries of one name it has the last.
+  // Where they begin to differ the tree gives back what has gone by.
   Outcome<void> take_file(const std::string& name, std::uint64_t size, bool whole) {
-    if (whole && size > 0 && is_in_tree(name, size)) {
-      std::uint64_t crc = 0;
-      std::uint64_t left = size;
-      while (left > 0) {
-        LAYERFS_TRY_ASSIGN(const std::string_view piece, take(left));
-        if (piece.empty()) return refuse("the archive ends within a file");
-        crc = ::crc64_iso_refl(crc, reinterpret_cast<const unsigned char*>(piece.data()),
-                               piece.size());
-        left -= piece.size();
+    const sys::UniqueFd twin = whole && size > 0 ? file_in_tree(name, size) : sys::UniqueFd();
+    if (!twin) return pass_on(padded(size));
+    std::uint64_t crc = 0;
+    std::uint64_t done = 0;
+    while (done < size) {
+      LAYERFS_TRY_ASSIGN(const std::string_view piece, take(size - done));
+      if (piece.empty()) return refuse("the archive ends within a file");
+      LAYERFS_TRY_ASSIGN(const std::string_view same, read_twin(twin.get(), done, piece.size()));
+      if (same != piece) {
+        LAYERFS_TRY(add_twin(twin.get(), done));
+        LAYERFS_TRY(entries_.add_bytes(piece));
+        return pass_on(padded(size) - done - piece.size());
       }
-      LAYERFS_TRY(entries_.add_file(name, size, crc));
-      return pass_on(padded(size) - size);
+      crc =
+          ::crc64_iso_refl(crc, reinterpret_cast<const unsigned char*>(piece.data()), piece.size());
+      done += piece.size();
     }
-    return pass_on(padded(size));
+    seen_.insert(clean(name));
+    LAYERFS_TRY(entries_.add_file(name, size, crc));
+    return pass_on(padded(size) - size);
   }
 
-  // Only the first of a name: of several the tree has the last.
-  bool is_in_tree(const std::string& name, std::uint64_t size) {
-    const std::string path = std::filesystem::path(name).lexically_normal().string();
-    if (path.empty() || path.starts_with('/') || path.starts_with("..")) return false;
-    const auto fd = sys::open_beneath(tree_, path.c_str(), O_PATH);
-    if (!fd) return false;
-    const auto status = sys::stat_fd(fd->get());
-    return status && S_ISREG(status->st_mode) &&
-           static_cast<std::uint64_t>(status->st_size) == size && seen_.insert(path).second;
+  static std::string clean(const std::string& name) {
+    return std::filesystem::path(name).lexically_normal().string();
+  }
+
+  // The tree's file of that name and size; empty if there is none, or if it stands for another
+  // entry already.
+  sys::UniqueFd file_in_tree(const std::string& name, std::uint64_t size) const {
+    const std::string path = clean(name);
+    if (path.empty() || path.starts_with('/') || path.starts_with("..")) return {};
+    const auto there = sys::open_beneath(tree_, path.c_str(), O_PATH);
+    if (!there) return {};
+    const auto status = sys::stat_fd(there->get());
+    const bool fits =
+        status && S_ISREG(status->st_mode) && static_cast<std::uint64_t>(status->st_size) == size;
+    if (!fits || seen_.contains(path)) return {};
+    return sys::open_beneath(tree_, path.c_str(), O_RDONLY).value_or(sys::UniqueFd());
+  }
+
+  // Less than `size` bytes at the file's end only. Valid until the next call.
+  Outcome<std::string_view> read_twin(int fd, std::uint64_t offset, std::size_t size) {
+    twin_.resize(size);
+    const auto got =
+        sys::read_at(fd, std::as_writable_bytes(std::span(twin_)), static_cast<off_t>(offset));
+    if (!got) return refuse("a file of the layer cannot be read", got.error());
+    return std::string_view(twin_).substr(0, *got);
+  }
+
+  Outcome<void> add_twin(int fd, std::uint64_t size) {
+    for (std::uint64_t done = 0; done < size;) {
+      LAYERFS_TRY_ASSIGN(const std::string_view piece,
+                         read_twin(fd, done, std::min<std::uint64_t>(size - done, kSegment)));
+      if (piece.empty()) return refuse("a file of the layer has become shorter");
+      LAYERFS_TRY(entries_.add_bytes(piece));
+      done += piece.size();
+    }
+    return {};
   }
 
   // At most `most` bytes that come next, valid until the next call; none at the end.
@@ -326,7 +362,8 @@ class Splitter {
   Entries entries_;
   std::string_view ahead_;
   Extension extension_;
-  std::set<std::string> seen_;
+  std::set<std::string> seen_;  // files of the tree that stand for an entry
+  std::string twin_;            // what was read of one
 };
 
 }  // namespace

@@ -95,10 +95,20 @@ TEST_F(TarSplit, KeepsWhatTheTreeHasNot) {
             "\n");
 }
 
-TEST_F(TarSplit, TakesTheFirstOfOneName) {
+TEST_F(TarSplit, LeavesOutOneOfSeveralThatTheTreeHas) {
   put("file", "last one");
   EXPECT_EQ(split(make_tar({tar_file("file", "first"), tar_file("file", "last one"),
                             tar_file("./file", "last one")})),
+            "file\n");
+}
+
+// Of several entries the tree has the last, or what a layer's rules have made of them.
+TEST_F(TarSplit, KeepsContentThatTheTreeHasOtherwiseThoughOfTheSameSize) {
+  const std::string first = std::string(150000, 'x') + "1", last = std::string(150000, 'x') + "2";
+  put("file", last);
+  put("changed", "tree");
+  EXPECT_EQ(split(make_tar(
+                {tar_file("file", first), tar_file("file", last), tar_file("changed", "TREE")})),
             "file\n");
 }
 
