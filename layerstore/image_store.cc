@@ -107,11 +107,12 @@ class Writer {
         return refuse(std::string(name) + " cannot be made", made.error());
       }
     }
+    describe_layers();
     // Nobody changes index.json, and so removes a layer of an image in it.
     LAYERFS_TRY_ASSIGN(const sys::UniqueFd index, store_.dir().lock_index());
     LAYERFS_TRY_ASSIGN(const std::vector<Image> images, store_.images(notes_));
     for (const Image& image : images) {
-      if (std::ranges::count(image.layers, std::string()) == 0) LAYERFS_TRY(add(image));
+      if (is_unpacked(image)) LAYERFS_TRY(add(image));
     }
     LAYERFS_TRY(publish());
     remove_the_rest();
@@ -123,6 +124,37 @@ class Writer {
     std::string below;  // links of the layers below, as its file "lower" has them
     Json record;
   };
+
+  static bool is_unpacked(const Image& image) {
+    return std::ranges::count(image.layers, std::string()) == 0;
+  }
+
+  // Layers are described while nobody has to wait for it, since their blobs are read for that. What
+  // fails now is tried again under the lock, and an error then.
+  void describe_layers() {
+    std::vector<std::string> problems;
+    for (const Image& image : store_.images(problems).value_or(std::vector<Image>())) {
+      if (is_unpacked(image)) static_cast<void>(describe(image));
+    }
+  }
+
+  Outcome<void> describe(const Image& image) {
+    LAYERFS_TRY_ASSIGN(const std::string text, read_document(store_.dir(), image.manifest));
+    LAYERFS_TRY_ASSIGN(const Manifest manifest, parse_manifest(text));
+    std::string id;
+    for (std::size_t i = 0; i < manifest.layers.size(); ++i) {
+      const Digest& diff_id = image.config.diff_ids[i];
+      id = layer_id(id, diff_id);
+      LAYERFS_TRY_ASSIGN(const Layer layer, lease(image, i));
+      LAYERFS_TRY(write_rest(id, layer, manifest.layers[i], diff_id));
+    }
+    return {};
+  }
+
+  // The image's layer at that place, the lowest first.
+  Outcome<Layer> lease(const Image& image, std::size_t place) const {
+    return lease_layer(store_.dir(), image.layers[image.layers.size() - 1 - place]);
+  }
 
   Outcome<void> add(const Image& image) {
     LAYERFS_TRY_ASSIGN(const std::string manifest_text,
@@ -141,8 +173,7 @@ class Writer {
     const Digest& diff_id = image.config.diff_ids[place];
     std::string id = layer_id(parent, diff_id);
     if (layers_.contains(id)) return id;
-    LAYERFS_TRY_ASSIGN(const Layer layer,
-                       lease_layer(store_.dir(), image.layers[image.layers.size() - 1 - place]));
+    LAYERFS_TRY_ASSIGN(const Layer layer, lease(image, place));
     LayerEntry entry;
     // Of an opaque layer all below is hidden.
     if (!parent.empty() && !layer.opaque_root) {
