@@ -119,10 +119,6 @@ class Tree {
   ~Tree();
 
   const Stack& stack() const { return *stack_; }
-  // protection.cc. What chattr(1) forbids to do with the object as it is.
-  Result<layer::Protattr> protection(const ShapeToken& shape, Node& node);
-  // Changes that, in the upper, where `node` has to be.
-  Result<void> set_protection(const ShapeToken& shape, Node& node, const layer::Protattr& wanted);
   const RemovedFds& removed_fds() const { return removed_fds_; }
   const Upper* upper() const { return stack_->upper(); }
   ShapeLock::Shared enter() { return ShapeLock::Shared(shape_); }
@@ -165,6 +161,12 @@ class Tree {
   Result<sys::UniqueFd> open_data(const ShapeToken& shape, Node& node, int flags);
   // Whether the data is in the upper.
   static bool has_upper_data(const Node& node);
+
+  // --- marks of chattr(1) (protection.cc) ---
+  // What they forbid to do with the object as it is.
+  Result<layer::Protattr> protection(const ShapeToken& shape, Node& node);
+  // Changes that, in the upper, where `node` has to be.
+  Result<void> set_protection(const ShapeToken& shape, Node& node, const layer::Protattr& wanted);
 
   // --- listings (listing.cc) ---
   // Entries with keys above `cookie` until `sink` says false.
@@ -307,9 +309,9 @@ class Tree {
   Result<void> recover_index_entry(const std::string& name);
 
   // remove.cc
+  Result<void> allow_rmdir(Node& dir, std::string_view name);
   // A descriptor for `node` (may be null), about to lose the name `name` in `dirfd`; empty if it
   // needs none.
-  Result<void> allow_rmdir(Node& dir, std::string_view name);
   sys::UniqueFd keep_reachable(Node* node, int dirfd, const char* name);
   // After the name is gone; under the exclusive mutex of the parent or the exclusive shape.
   void detach(Node* node, sys::UniqueFd kept) noexcept;
