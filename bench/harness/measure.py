@@ -3,11 +3,23 @@ import contextlib
 import os
 import re
 import shutil
+import stat
 import subprocess
 import time
 
 from . import syscalls
 from .systems import Stack
+
+
+def files_in(root):
+    """The regular files below that this user may read, by their paths there."""
+    found = set()
+    for directory, _, names in os.walk(root):
+        for name in names:
+            path = os.path.join(directory, name)
+            if stat.S_ISREG(os.lstat(path).st_mode) and os.access(path, os.R_OK):
+                found.add(os.path.relpath(path, root))
+    return found
 
 
 class Failed(Exception):
@@ -91,15 +103,20 @@ class Run:
             for name in ("upper", "work", "copy"):
                 workspace.fresh(name)
 
+    def _copy_all(self, copy, merged, target):
+        """What others alone may read, and devices, stay out of a user namespace's copy."""
+        user = self.setup.user
+        done = subprocess.run([*copy, f"{merged}/.", target], check=not user, text=True,
+                              stderr=subprocess.PIPE if user else None)
+        if done.returncode != 0 and files_in(target) != files_in(merged):
+            raise OSError(f"cp does not copy {merged}: {done.stderr.strip()[-300:]}")
+
     def _copy(self, merged, copies):
         target = self.workspace.fresh("copy")
-        user = self.setup.user
-        copy = ["cp", "-a"] + (["--no-preserve=ownership"] if user else [])
+        copy = ["cp", "-a"] + (["--no-preserve=ownership"] if self.setup.user else [])
         for name in copies:
             if name == ".":
-                # What others alone may read, and devices, stay out of a user namespace's copy.
-                subprocess.run([*copy, f"{merged}/.", target], check=not user,
-                               stderr=subprocess.DEVNULL if user else None)
+                self._copy_all(copy, merged, target)
             else:
                 os.makedirs(os.path.dirname(f"{target}/{name}"), exist_ok=True)
                 subprocess.run([*copy, f"{merged}/{name}", f"{target}/{name}"], check=True)
