@@ -41,6 +41,11 @@ Agreed negotiate(const Wishes& wishes, fuse_conn_info& connection) noexcept {
   want(connection, FUSE_CAP_HANDLE_KILLPRIV_V2);
 #endif
 
+#if LAYERFS_LIBFUSE_HAS_IDMAP
+  // The kernel then tells the caller's ids in requests that create something only (op::Caller).
+  want(connection, FUSE_CAP_ALLOW_IDMAP);
+#endif
+
   Agreed agreed;
   agreed.passthrough = wishes.passthrough && want(connection, FUSE_CAP_PASSTHROUGH);
   agreed.writeback =

@@ -3,6 +3,7 @@
 #include <linux/capability.h>
 #include <sys/stat.h>
 
+#include <array>
 #include <fstream>
 #include <sstream>
 
@@ -22,21 +23,43 @@ std::istringstream status_of(pid_t pid, const std::string& key) {
   return {};
 }
 
-}  // namespace
-
-bool may_keep_setuid(const Caller& caller) {
+bool is_capable(const Caller& caller, int capability) {
   unsigned long long effective = 0;
   status_of(caller.pid, "CapEff") >> std::hex >> effective;
-  return (effective >> CAP_FSETID & 1) != 0;
+  return (effective >> capability & 1) != 0;
 }
 
+// -1 if nobody says. /proc tells four: real, effective, saved, and that for files.
+gid_t group_of(const Caller& caller) {
+  constexpr auto kUnknown = static_cast<gid_t>(-1);
+  if (caller.gid != kUnknown) return caller.gid;
+  std::array<gid_t, 4> groups{};
+  std::istringstream status = status_of(caller.pid, "Gid");
+  for (gid_t& group : groups) status >> group;
+  return status ? groups[3] : kUnknown;
+}
+
+}  // namespace
+
+bool may_keep_setuid(const Caller& caller) { return is_capable(caller, CAP_FSETID); }
+
 bool may_keep_setgid(const Caller& caller, gid_t gid) {
-  if (caller.gid == gid) return true;
+  if (group_of(caller) == gid) return true;
   std::istringstream groups = status_of(caller.pid, "Groups");
   for (gid_t group = 0; groups >> group;) {
     if (group == gid) return true;
   }
   return may_keep_setuid(caller);
+}
+
+// Who is root of another user namespace has every capability there.
+bool may_see_trusted(const Caller& caller) {
+  if (!is_capable(caller, CAP_SYS_ADMIN)) return false;
+  struct stat ours = {};
+  struct stat theirs = {};
+  const std::string space = "/proc/" + std::to_string(caller.pid) + "/ns/user";
+  return ::stat("/proc/self/ns/user", &ours) == 0 && ::stat(space.c_str(), &theirs) == 0 &&
+         ours.st_ino == theirs.st_ino;
 }
 
 bool says_no_capability(const Result<std::string>& answer) {

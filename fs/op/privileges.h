@@ -18,8 +18,14 @@ inline constexpr const char* kCapability = "security.capability";
 bool may_keep_setuid(const Caller& caller);
 
 // Whether the caller may leave a file of group `gid` setgid: it is in the group or has CAP_FSETID
-// (in_group_or_capable() in the kernel's fs/attr.c). Reads /proc; false if that says nothing.
+// (in_group_or_capable() in the kernel's fs/attr.c). Reads /proc; false if that says nothing. What
+// group the file has for the caller through an idmapped mount only the kernel knows: the answer is
+// for the group that it has without.
 bool may_keep_setgid(const Caller& caller, gid_t gid);
+
+// Whether the caller may see trusted xattrs: it has CAP_SYS_ADMIN where this process lives
+// (xattr(7)). Reads /proc; false if that says nothing.
+bool may_see_trusted(const Caller& caller);
 
 // Whether this answer to the question for security.capability says that there is none to remove.
 // Where one may be, removing it says whether that is possible: of an append-only file it is not,

@@ -21,7 +21,9 @@ inline constexpr NodeId kRootNode = 1;
 using HandleId = std::uint64_t;
 
 // Who asks. Permission is checked by the kernel before (mount option default_permissions); these
-// ids only own what is created.
+// ids only own what is created. Where a mount may be idmapped they are -1 in requests that create
+// nothing (fuse_get_req() in the kernel's fs/fuse/dev.c); what else depends on who asks is decided
+// by what /proc says of `pid` (privileges.h).
 struct Caller {
   uid_t uid = 0;
   gid_t gid = 0;

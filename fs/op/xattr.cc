@@ -1,6 +1,9 @@
 #include "fs/op/xattr.h"
 
+#include <optional>
+
 #include "fs/op/file_system_state.h"
+#include "fs/op/privileges.h"
 #include "fs/op/protection.h"
 #include "fs/sys/file.h"
 #include "fs/sys/xattr.h"
@@ -35,6 +38,23 @@ Result<void> drop_setgid(const tree::Place& place, mode_t type) {
   return place.chmod(st.st_mode & 07777 & ~mode_t{S_ISGID});
 }
 
+// The names of `list` that the caller may see, under the names it knows them by.
+std::string shown_names(const layer::XattrNames& names, const Caller& caller,
+                        const std::string& list) {
+  std::optional<bool> sees_trusted;  // costs a look at the caller, and few files have any
+  std::string shown;
+  for (const std::string& name : sys::split_xattrs(list)) {
+    if (names.is_private(name)) continue;
+    if (name.starts_with("trusted.")) {
+      if (!sees_trusted) sees_trusted = may_see_trusted(caller);
+      if (!*sees_trusted) continue;
+    }
+    shown += names.visible(name);
+    shown += '\0';
+  }
+  return shown;
+}
+
 void forget_default_acl(tree::Node& node) {
   if (node.is_dir()) node.dir->default_acl = tree::Directory::DefaultAcl::kUnknown;
 }
@@ -58,14 +78,7 @@ Result<std::string> listxattr(FileSystem& fs, const Caller& caller, NodeId id) {
     LAYERFS_TRY_ASSIGN(tree::Place place, fs.tree->place(shape, *node));
     LAYERFS_TRY_ASSIGN(list, sys::list_xattr(place.at()));
   }
-  const layer::XattrNames& names = fs.tree->stack().names();
-  std::string shown;
-  for (const std::string& name : sys::split_xattrs(list)) {
-    if (names.is_private(name) || (caller.uid != 0 && name.starts_with("trusted."))) continue;
-    shown += names.visible(name);
-    shown += '\0';
-  }
-  return shown;
+  return shown_names(fs.tree->stack().names(), caller, list);
 }
 
 Result<void> setxattr(FileSystem& fs, NodeId id, const std::string& name, std::string_view value,

@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -30,7 +31,7 @@ namespace {
 
 using std::filesystem::path;
 
-constexpr Caller kRoot = {};
+const Caller kRoot = {.uid = 0, .gid = 0, .pid = ::getpid(), .umask = 0};
 
 sys::UniqueFd open_dir(const path& directory) {
   return sys::UniqueFd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY));
