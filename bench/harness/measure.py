@@ -66,6 +66,7 @@ class Run:
         self.workspace, self.layers, self.sizes = setup.workspace, setup.layers, setup.sizes
         self.root = setup.workspace.path("mnt")
         self.pid = None
+        self.cold = False
         self._scratch = []
 
     @property
@@ -76,15 +77,18 @@ class Run:
         return os.path.join(self.root, *parts)
 
     @contextlib.contextmanager
-    def mounted(self, names, merged, writable, copies):
+    def mounted(self, names, merged, writable, copies, cold=False):
         """The union of these layers at self.root. `copies`: subtrees that the bare system, which
-        has no copy-on-write, gets a copy of."""
+        has no copy-on-write, gets a copy of. `cold`: all caches are dropped before."""
         workspace = self.workspace
         os.makedirs(self.root, exist_ok=True)
         upper, work = (workspace.fresh("upper"), workspace.fresh("work")) if writable else (None,) * 2
         if self.system.kind == "bare" and copies:
             merged = self._copy(merged, copies)
         os.sync()  # what was written before is no part of what follows
+        self.cold = cold
+        if cold:
+            syscalls.drop_caches()
         stack = Stack(self.layers, names, merged, self.setup.user, upper, work)
         begin = time.perf_counter()
         self.system.mount(stack, self.root)

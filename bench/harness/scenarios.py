@@ -1,29 +1,32 @@
 """The loads: each function is one mount, and the steps that are timed on it."""
 from collections import namedtuple
 
-Scenario = namedtuple("Scenario", "name run layers writable copies skips user about")
+Scenario = namedtuple("Scenario", "name run layers writable copies skips user mounts about")
 SCENARIOS = {}
 IMAGE = "image"
 # layerfs's variants are measured where they can differ from layerfs itself.
 _PLAIN, _ALL, _BARE = "layerfs-plain", "layerfs-all", "bare"
 
 
-def scenario(name, layers=IMAGE, writable=True, copies=(), skips=(_PLAIN, _ALL), user=True):
+def scenario(name, layers=IMAGE, writable=True, copies=(), skips=(_PLAIN, _ALL), user=True,
+             mounts=("warm",)):
     """`layers`: IMAGE or a number of small ones. `skips`: systems it says nothing about. `user`:
-    whether it can be done in a user namespace that has one id only."""
+    whether it can be done in a user namespace that has one id only. `mounts`: one mount
+    after the other, "cold" with all caches dropped before it."""
     def add(run):
-        SCENARIOS[name] = Scenario(name, run, layers, writable, copies, skips, user, run.__doc__)
+        SCENARIOS[name] = Scenario(name, run, layers, writable, copies, skips, user, mounts,
+                                   run.__doc__)
         return run
     return add
 
 
 def _mount(run):
-    """Mounting, until the first listing of the root."""
-    run.record("mount", run.mount_seconds)
+    """Mounting, until the first listing of the root: first with cold caches, then once more."""
+    run.record("mount, cold" if run.cold else "mount", run.mount_seconds)
 
 
 for _name, _layers in (("mount-6", IMAGE), ("mount-100", 100), ("mount-400", 400)):
-    scenario(_name, _layers, skips=(_ALL, _BARE))(_mount)
+    scenario(_name, _layers, skips=(_ALL, _BARE), mounts=("cold", "warm"))(_mount)
 
 
 @scenario("walk", skips=(_ALL,))

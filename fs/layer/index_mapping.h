@@ -25,7 +25,7 @@ struct Index::Mapping {
   // Counts one use of the mapping. A tree is walked once and then known to the kernel: what was
   // read for it shall not stay in the daemon's memory. Mapping pages again costs far less than the
   // requests between two unloads.
-  static constexpr std::uint32_t kUsesPerUnload = 512;
+  static constexpr std::uint32_t kUsesPerUnload = 128;
   mutable std::atomic<std::uint32_t> uses{0};
   void count_use() const {
     if (uses.fetch_add(1, std::memory_order_relaxed) % kUsesPerUnload == kUsesPerUnload - 1)
