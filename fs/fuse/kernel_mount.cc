@@ -19,6 +19,7 @@
 
 #include <fmt/format.h>
 
+#include "fs/fuse/config.h"
 #include "fs/fuse/init.h"
 
 namespace layerfs::fuse {
@@ -299,6 +300,8 @@ dev_t device_of(const std::string& mountpoint) {
   }
   return makedev(attr.stx_dev_major, attr.stx_dev_minor);
 }
+
+bool libfuse_allows_idmapped() { return LAYERFS_LIBFUSE_HAS_IDMAP != 0; }
 
 void raise_read_ahead(dev_t device) {
   const std::string path = bdi_path(device) + "/read_ahead_kb";

@@ -45,6 +45,9 @@ bool is_mounted_anywhere(dev_t device);
 // The device number of the mount at `mountpoint`, got without asking the daemon; 0 if unknown.
 dev_t device_of(const std::string& mountpoint);
 
+// Whether libfuse can agree on idmapped mounts (mount_setattr(2)); Linux can from 6.12 on.
+bool libfuse_allows_idmapped();
+
 // Lets the kernel read ahead as far as one request reaches; INIT cannot ask for more than 128 KiB.
 // Needs root; without it nothing changes.
 void raise_read_ahead(dev_t device);

@@ -54,6 +54,21 @@ Result<void> apply(const FileSystem& fs, const tree::Place& place, const AttrCha
   return change_times(place, change);
 }
 
+bool changes_mtime_only(const AttrChange& change) {
+  return change.mtime && !change.atime && !change.mode && !change.uid && !change.gid &&
+         !change.size && !change.kill_suidgid;
+}
+
+// With its writeback cache the kernel tells the times of each removed inode (fuse_update_ctime()).
+// A lower file without a name is not copied up to be given what it has.
+Result<bool> tells_nothing_new(FileSystem& fs, tree::Node& node, const AttrChange& change) {
+  if (!changes_mtime_only(change)) return false;
+  if (!node.has(tree::Node::kDetached) || node.has(tree::Node::kUpper)) return false;
+  auto shape = fs.tree->enter();
+  LAYERFS_TRY_ASSIGN(const struct stat st, fs.tree->attr(shape, node));
+  return st.st_mtim.tv_sec == change.mtime->tv_sec && st.st_mtim.tv_nsec == change.mtime->tv_nsec;
+}
+
 }  // namespace
 
 Result<struct stat> getattr(FileSystem& fs, NodeId id) {
@@ -71,6 +86,8 @@ bool attr_lasts(FileSystem& fs, NodeId id) {
 Result<struct stat> setattr(FileSystem& fs, NodeId id, const AttrChange& change) {
   LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
   LAYERFS_TRY(allow_setattr(fs, *node, change));
+  LAYERFS_TRY_ASSIGN(const bool nothing_new, tells_nothing_new(fs, *node, change));
+  if (nothing_new) return getattr(fs, id);
   tree::CopyUpDepth depth;
   if (change.size) depth = {true, *change.size};
   LAYERFS_TRY(fs.tree->copy_up(*node, depth));

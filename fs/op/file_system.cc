@@ -44,7 +44,9 @@ Result<tree::NewObject> new_object(const FileSystem& fs, const Caller& caller, m
   const IdMaps& ids = fs.ids;
   const auto uid = ids.users.squashes() ? ::geteuid() : ids.users.stored(caller.uid);
   const auto gid = ids.groups.squashes() ? ::getegid() : ids.groups.stored(caller.gid);
-  if (!uid || !gid) return fail(EOVERFLOW);
+  // chown(2) takes an unknown id for "leave it", and the object would stay the daemon's.
+  constexpr auto kUnknown = static_cast<std::uint32_t>(-1);
+  if (!uid || !gid || *uid == kUnknown || *gid == kUnknown) return fail(EOVERFLOW);
   tree::NewObject object;
   object.mode = mode;
   object.uid = *uid;

@@ -101,6 +101,19 @@ void judge_passthrough(const Machine& machine, Findings& all) {
   }
 }
 
+void judge_idmapped(const Machine& machine, Findings& all) {
+  const char* topic = "idmapped mounts";
+  if (!kernel_is(machine, 6, 12)) {
+    advise(all, topic, "a mount cannot be idmapped for a user namespace: it takes Linux 6.12");
+  } else if (!machine.libfuse_allows_idmapped) {
+    advise(all, topic,
+           "a mount cannot be idmapped for a user namespace, since this libfuse knows nothing of "
+           "it: the one that tools/setup of the source builds does");
+  } else {
+    good(all, topic, "a mount can be idmapped for a user namespace (mount_setattr)");
+  }
+}
+
 void judge_read_ahead(const Machine& machine, Findings& all) {
   if (machine.read_ahead) {
     good(all, "read-ahead", "can be raised for files that pass through the daemon");
@@ -258,6 +271,7 @@ std::vector<Finding> judge(const Machine& machine) {
   judge_trial(machine, all);
   judge_transport(machine, all);
   judge_passthrough(machine, all);
+  judge_idmapped(machine, all);
   judge_read_ahead(machine, all);
   judge_helpers(machine, all);
   judge_users(machine, all);

@@ -18,6 +18,7 @@
 
 #include <fmt/format.h>
 
+#include "fs/fuse/kernel_mount.h"
 #include "fs/fuse/passthrough.h"
 #include "fs/sys/unique_fd.h"
 #include "layerstore/file_util.h"
@@ -48,6 +49,7 @@ void look_at_kernel(Machine& machine) {
   char dot = 0;
   std::istringstream(machine.kernel) >> machine.kernel_major >> dot >> machine.kernel_minor;
   machine.transport = fuse::automatic_transport();
+  machine.libfuse_allows_idmapped = fuse::libfuse_allows_idmapped();
   machine.overlay =
       has_line("/proc/filesystems",
                [](const std::string& line) { return line.ends_with("\toverlay"); }) ||

@@ -35,6 +35,7 @@ struct Machine {
   std::string trial;          // how a mount that was tried is served; empty: it is not known
   std::string trial_problem;  // why it failed; empty: it did not
   bool read_ahead = false;    // can be raised
+  bool libfuse_allows_idmapped = false;
 
   std::string fusermount;  // paths; empty: not found
   bool fusermount_is_setuid = false;

@@ -26,6 +26,7 @@ Machine best() {
   machine.transport = {true, {}};
   machine.trial = "io_uring, passthrough, read-only";
   machine.read_ahead = true;
+  machine.libfuse_allows_idmapped = true;
   machine.fusermount = "/usr/bin/fusermount3";
   machine.fusermount_is_setuid = true;
   machine.users_allow_other = true;
@@ -65,6 +66,14 @@ std::string complaints(const Machine& machine) {
 }
 
 TEST(Doctor, HasNoComplaintAboutTheBestMachine) { EXPECT_EQ(complaints(best()), ""); }
+
+TEST(Doctor, SaysWhatIdmappedMountsTake) {
+  Machine machine = best();
+  machine.libfuse_allows_idmapped = false;
+  EXPECT_THAT(complaints(machine), AllOf(HasSubstr("advice idmapped"), HasSubstr("libfuse")));
+  machine.kernel_minor = 11;
+  EXPECT_THAT(complaints(machine), AllOf(HasSubstr("6.12"), Not(HasSubstr("libfuse"))));
+}
 
 TEST(Doctor, OldKernelsAreSlowerAndVeryOldOnesUseless) {
   Machine machine = best();
