@@ -6,7 +6,8 @@
 
 namespace layerfs::fuse {
 
-Burst::Burst(std::unique_ptr<AwakeProcessors> processors) : processors_(std::move(processors)) {
+Burst::Burst(std::unique_ptr<AwakeProcessors> processors, std::function<void()> at_end)
+    : processors_(std::move(processors)), at_end_(std::move(at_end)) {
   if (processors_ == nullptr) return;
   try {
     watcher_ = std::thread([this] { watch(); });
@@ -52,13 +53,15 @@ void Burst::watch() {
 void Burst::hold_to_the_end() {
   processors_->hold();
   held_.store(true, std::memory_order_relaxed);
-  for (;;) {
+  bool at_rest = false;
+  while (!at_rest) {
     std::unique_lock lock(mutex_);
     if (changed_.wait_for(lock, kLinger, [this] { return ended_; })) break;
-    if (Clock::now() - last_.load(std::memory_order_relaxed) >= kLinger) break;
+    at_rest = Clock::now() - last_.load(std::memory_order_relaxed) >= kLinger;
   }
   held_.store(false, std::memory_order_relaxed);
   processors_->release();
+  if (at_rest) at_end_();
 }
 
 }  // namespace layerfs::fuse

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -24,8 +25,10 @@ class Burst {
   static constexpr std::chrono::microseconds kClose{kRequests * 200};
   static constexpr std::chrono::milliseconds kLinger{4};
 
-  // Null: never anything is done.
-  explicit Burst(std::unique_ptr<AwakeProcessors> processors);
+  // Null: never anything is done. `at_end` is called on another thread after each burst, not after
+  // one that the destructor ends.
+  explicit Burst(
+      std::unique_ptr<AwakeProcessors> processors, std::function<void()> at_end = [] {});
   ~Burst();
   Burst(const Burst&) = delete;
   Burst& operator=(const Burst&) = delete;
@@ -55,6 +58,7 @@ class Burst {
   void hold_to_the_end();
 
   const std::unique_ptr<AwakeProcessors> processors_;
+  const std::function<void()> at_end_;
   std::atomic<Clock::time_point> last_{};  // when it was prolonged
   std::atomic<bool> held_ = false;
   std::mutex mutex_;

@@ -177,7 +177,7 @@ Outcome<void> MountedSession::begin() {
   // fuse_session_destroy() closes it.
   [[maybe_unused]] const int given_away = device.release();
   if (options_.spin) {
-    burst_ = std::make_unique<Burst>(awake_processors());
+    burst_ = std::make_unique<Burst>(awake_processors(), [this] { op::rest(*fs_); });
     context_.burst = burst_.get();
   }
   LAYERFS_TRY(exchange_init());

@@ -53,6 +53,8 @@ struct stat attributes(const format::Header& header, const format::Inode& inode)
 Index::Index(std::unique_ptr<const Mapping> mapping) : mapping_(std::move(mapping)) {}
 Index::~Index() = default;
 
+void Index::rest() const noexcept { mapping_->file.unload(); }
+
 Outcome<std::unique_ptr<Index>> Index::open(int dirfd, const char* name) {
   const auto refused = [&](const char* problem) {
     return refuse("the layer index '" + std::string(name) + "' " + problem);

@@ -86,6 +86,10 @@ class Index {
   std::uint32_t xattr_kinds() const;
   std::size_t inode_count() const;
 
+  // Nothing is read for a while: what was read counts as this process's memory no more. It comes
+  // back from the page cache when it is needed.
+  void rest() const noexcept;
+
  private:
   struct Mapping;
   explicit Index(std::unique_ptr<const Mapping> mapping);

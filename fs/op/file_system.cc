@@ -19,6 +19,12 @@ void set_backing(FileSystem& fs, Backing* backing) { fs.open_files.set_backing(b
 
 bool may_have_xattrs(const FileSystem& fs) { return fs.tree->stack().may_have_xattrs(); }
 
+void rest(const FileSystem& fs) noexcept {
+  for (const auto& root : fs.tree->stack().roots()) {
+    if (const layer::Index* index = root->layer->index()) index->rest();
+  }
+}
+
 bool lies_on_stacked(const FileSystem& fs) { return fs.tree->stack().lies_on_stacked(); }
 
 bool is_read_only(const FileSystem& fs) { return fs.read_only(); }

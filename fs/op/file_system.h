@@ -45,6 +45,10 @@ void set_backing(FileSystem& fs, Backing* backing);
 // requests for good. Conservative: true when not known.
 bool may_have_xattrs(const FileSystem& fs);
 
+// Gives back memory that is for requests which follow each other, after the last of them.
+// Thread-safe beside requests.
+void rest(const FileSystem& fs) noexcept;
+
 // Whether a layer lies on a file system that may itself be stacked over another: overlayfs or FUSE.
 bool lies_on_stacked(const FileSystem& fs);
 

@@ -49,6 +49,20 @@ TEST(Burst, CloseRequestsKeepProcessorsAwakeUntilTheyEnd) {
   EXPECT_FALSE(burst.under_way());
 }
 
+TEST(Burst, SaysThatItHasEndedOnceAndAfterItsProcessors) {
+  Record record;
+  std::atomic<int> ends = 0, releases_before = -1;
+  Burst burst(std::make_unique<Recorder>(record), [&] {
+    releases_before = record.releases.load();
+    ++ends;
+  });
+  note_closely(burst, 3);
+  EXPECT_TRUE(soon([&] { return ends == 1; }));
+  EXPECT_EQ(releases_before, 1);
+  std::this_thread::sleep_for(3 * Burst::kLinger);
+  EXPECT_EQ(ends, 1);
+}
+
 TEST(Burst, StartsAgain) {
   Record record;
   Burst burst(std::make_unique<Recorder>(record));

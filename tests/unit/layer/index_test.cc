@@ -8,6 +8,7 @@
 
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <random>
 #include <string>
 #include <vector>
@@ -114,6 +115,32 @@ TEST(Index, FindsWhatIsThereAndMissesTheRest) {
   EXPECT_FALSE(index->find(kIndexRoot, "link").value());
   EXPECT_EQ(index->inode_count(), 5u);
   EXPECT_TRUE(index->verify());
+}
+
+// KiB of files that are mapped and resident.
+long mapped_kib() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("RssFile:")) return std::stol(line.substr(8));
+  }
+  return -1;
+}
+
+TEST(Index, HoldsNoMemoryAtRestAndIsReadAfterIt) {
+  IndexFile file;
+  IndexBuilder builder({}, attr(S_IFDIR | 0755, 2), 0);
+  for (int i = 0; i < 20000; ++i) {
+    const auto inode = builder.add_inode(kFile, 0).value();
+    ASSERT_TRUE(builder.add_entry(0, std::to_string(i), inode));
+  }
+  file.write(builder);
+  const auto index = open_or_die(file);
+  const long before = mapped_kib();
+  ASSERT_TRUE(index->verify());
+  EXPECT_GT(mapped_kib(), before + 1000);
+  index->rest();
+  EXPECT_LT(mapped_kib(), before + 200);
+  EXPECT_TRUE(index->find(kIndexRoot, "7").value());
 }
 
 TEST(Index, AFileIsNoDirectory) {
