@@ -180,8 +180,9 @@ class Run:
                         file.read()
 
     def memory(self, step):
-        """The daemon's resident memory now."""
+        """The daemon's resident memory a moment after the last request."""
         if self.pid is not None:
+            time.sleep(0.1)
             self._record(step=step, kib=resident_kib(self.pid))
 
     def scratch(self, name):
