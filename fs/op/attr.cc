@@ -60,13 +60,18 @@ bool changes_mtime_only(const AttrChange& change) {
 }
 
 // With its writeback cache the kernel tells the times of each removed inode (fuse_update_ctime()).
-// A lower file without a name is not copied up to be given what it has.
-Result<bool> tells_nothing_new(FileSystem& fs, tree::Node& node, const AttrChange& change) {
-  if (!changes_mtime_only(change)) return false;
-  if (!node.has(tree::Node::kDetached) || node.has(tree::Node::kUpper)) return false;
+// A lower file without a name is not copied up to be given what it has. Its attributes if that is
+// so.
+Result<std::optional<struct stat>> has_already(FileSystem& fs, tree::Node& node,
+                                               const AttrChange& change) {
+  std::optional<struct stat> none;
+  if (!changes_mtime_only(change)) return none;
+  if (!node.has(tree::Node::kDetached) || node.has(tree::Node::kUpper)) return none;
   auto shape = fs.tree->enter();
   LAYERFS_TRY_ASSIGN(const struct stat st, fs.tree->attr(shape, node));
-  return st.st_mtim.tv_sec == change.mtime->tv_sec && st.st_mtim.tv_nsec == change.mtime->tv_nsec;
+  const bool same =
+      st.st_mtim.tv_sec == change.mtime->tv_sec && st.st_mtim.tv_nsec == change.mtime->tv_nsec;
+  return same ? std::optional(st) : none;
 }
 
 }  // namespace
@@ -86,8 +91,8 @@ bool attr_lasts(FileSystem& fs, NodeId id) {
 Result<struct stat> setattr(FileSystem& fs, NodeId id, const AttrChange& change) {
   LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
   LAYERFS_TRY(allow_setattr(fs, *node, change));
-  LAYERFS_TRY_ASSIGN(const bool nothing_new, tells_nothing_new(fs, *node, change));
-  if (nothing_new) return getattr(fs, id);
+  LAYERFS_TRY_ASSIGN(const auto unchanged, has_already(fs, *node, change));
+  if (unchanged) return fs.ids.shown(*unchanged);
   tree::CopyUpDepth depth;
   if (change.size) depth = {true, *change.size};
   LAYERFS_TRY(fs.tree->copy_up(*node, depth));
