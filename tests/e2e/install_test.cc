@@ -31,13 +31,37 @@ class Install : public ::testing::Test {
   }
 };
 
+// Runs `command` in the directory `prefix` of an installation. The library that tools/setup may
+// have built is not where the programs will look for it.
+Ran run_installed(const fs::path& prefix, const std::string& command) {
+  return shell("cd '" + prefix.string() +
+               "'; LD_LIBRARY_PATH=$(dirname $(find \"$PWD\" -name 'libfuse3.so*') | "
+               "head -n 1) exec " +
+               command);
+}
+
 TEST_F(Install, TheProgramRunsWhereItIsInstalled) {
-  // The library that tools/setup may have built is not where the program will look for it.
-  const Ran ran = shell("cd '" + installed().string() +
-                        "'; LD_LIBRARY_PATH=$(dirname $(find \"$PWD\" -name 'libfuse3.so*') | "
-                        "head -n 1) exec bin/layerfs version");
+  const Ran ran = run_installed(installed(), "bin/layerfs version");
   EXPECT_THAT(ran.out, HasSubstr("layerfs ")) << ran.err;
   EXPECT_TRUE(fs::is_symlink(installed() / "sbin/mount.fuse.layerfs"));
+}
+
+TEST_F(Install, CommandsOfTheStoreWorkWhereItIsInstalled) {
+  const Ran ran = run_installed(installed(), "bin/layerfs images --root none");
+  EXPECT_THAT(ran.err, HasSubstr("there is no store at 'none'"));
+  EXPECT_EQ(ran.status, 1);
+}
+
+TEST_F(Install, ACommandOfTheStoreSaysThatItsProgramIsMissing) {
+  const TempDir elsewhere;
+  fs::copy(installed() / "bin", elsewhere / "bin", fs::copy_options::recursive);
+  fs::copy(installed() / "lib", elsewhere / "lib",
+           fs::copy_options::recursive | fs::copy_options::copy_symlinks);
+  const Ran ran = run_installed(elsewhere.path(), "bin/layerfs images --root none");
+  EXPECT_THAT(ran.err, HasSubstr("`layerfs images` cannot start '" +
+                                 (elsewhere / "libexec/layerfs/layerfs-store").string() + "'"));
+  EXPECT_THAT(ran.err, HasSubstr("install it again"));
+  EXPECT_EQ(ran.status, 1);
 }
 
 TEST_F(Install, NoExampleKeepsAPlaceholder) {
