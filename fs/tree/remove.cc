@@ -182,6 +182,7 @@ Result<void> Tree::remove_dir_entry(Node& dir, Entry& entry, int dirfd, Node& ch
   } else {
     // The directory still holds whiteouts. One rename takes it away whole; they go after.
     WorkName aside(work);
+    aside.holds_much();
     if (whiteout) {
       LAYERFS_TRY(work.make_whiteout(work.fd(), aside.c_str()));
       aside.made();
