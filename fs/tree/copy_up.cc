@@ -100,18 +100,14 @@ class CopyUp {
     return publish(file, name, true);
   }
 
-  void create_as_owner() const {
+  // A file without a name leaves nothing behind when the daemon dies, and nobody else can open it:
+  // so it may have its owner and mode from the beginning.
+  Result<sys::UniqueFd> open_temporary(WorkName& name) {
     if (records().any()) {
       sys::create_as_daemon();
     } else {
       sys::create_as(st_.st_uid, st_.st_gid);
     }
-  }
-
-  // A file without a name leaves nothing behind when the daemon dies, and nobody else can open it:
-  // so it may have its owner and mode from the beginning.
-  Result<sys::UniqueFd> open_temporary(WorkName& name) {
-    create_as_owner();
     auto file = sys::open_tmpfile(name.dirfd(), records().any()
                                                     ? layer::OwnerRecords::mode_on_disk(st_.st_mode)
                                                     : st_.st_mode & 0777);
@@ -152,7 +148,6 @@ class CopyUp {
 
   Result<void> directory() {
     WorkName name(*tree_.upper()->work);
-    create_as_owner();
     // Nobody else can enter the work directory. The owner's bits are needed to open it.
     const mode_t mode = records().any() ? 0700 : (st_.st_mode & 0777) | 0700;
     LAYERFS_TRY(sys::make_dir(name.dirfd(), name.c_str(), mode));
