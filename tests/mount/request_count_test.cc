@@ -138,6 +138,19 @@ TEST_F(RequestCount, ANewFileIsCreateAndOneGetxattrAndRelease) {
             Requests({{"CREATE", 1}, {"GETXATTR", 1}, {"RELEASE", 1}}));
 }
 
+// A name that nobody has asked for is looked up first (fuse_atomic_open()), after the directory,
+// which has just changed, was asked for its attributes.
+TEST_F(RequestCount, OneNewFileAfterAnotherIsFiveRequests) {
+  const auto make = [&](const char* name) {
+    const sys::UniqueFd fd(open((root_ / "dir" / name).c_str(), O_WRONLY | O_CREAT, 0644));
+    EXPECT_EQ(write(fd.get(), "text", 4), 4);
+  };
+  make("first");
+  EXPECT_EQ(
+      requests_of([&] { make("second"); }),
+      Requests({{"GETATTR", 1}, {"LOOKUP", 1}, {"CREATE", 1}, {"GETXATTR", 1}, {"RELEASE", 1}}));
+}
+
 TEST_F(RequestCount, StatAfterAWriteIsOneGetattr) {
   const sys::UniqueFd fd(open((root_ / "dir/uf").c_str(), O_WRONLY));
   EXPECT_EQ(write(fd.get(), "a longer text", 13), 13);
