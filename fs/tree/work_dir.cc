@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <exception>
 #include <vector>
 
 #include "fs/sys/credentials.h"
@@ -155,7 +156,11 @@ void WorkDir::drop_whiteout() noexcept {
 }
 
 void WorkDir::discard(const std::string& name) noexcept {
-  (void)remove_tree(work_.get(), name.c_str());
+  try {
+    (void)remove_tree(work_.get(), name.c_str());
+  } catch (const std::exception&) {
+    // For want of memory it stays.
+  }
 }
 
 void WorkDir::discard_later(const std::string& name) noexcept {
