@@ -76,6 +76,7 @@ def read_lower(run):
     """A large file of a lower layer, one that is data and one that is a program."""
     for kind in ("data", "program"):
         file = f"bench/{kind}"
+        run.read_once(file)
         run.load(f"{kind}, sequential, from the disk", "read-sequential", file, cold=True)
         run.load(f"{kind}, sequential, from the page cache", "read-sequential", file)
         run.load(f"{kind}, sequential, again", "read-sequential", file)
