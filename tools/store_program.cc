@@ -2,7 +2,6 @@
 // the libraries that read archives. A mount would pay for those with a quarter of its time.
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <filesystem>
 #include <ostream>
@@ -23,12 +22,16 @@ namespace stdfs = std::filesystem;
 constexpr const char* kProgram = "layerfs-store";
 
 // Beside this program in a build tree, in a directory of its own once both are installed, wherever
-// that is.
-std::array<stdfs::path, 2> places() {
+// that is. Never what the current directory holds: without /proc it is where it was to be
+// installed.
+std::vector<stdfs::path> places() {
+  const stdfs::path installed = LAYERFS_LIBEXECDIR;
   std::error_code unknown;
-  const stdfs::path here = stdfs::read_symlink("/proc/self/exe", unknown).parent_path();
-  const stdfs::path installed = stdfs::path(LAYERFS_LIBEXECDIR).lexically_relative(LAYERFS_BINDIR);
-  return {here / kProgram, (here / installed / kProgram).lexically_normal()};
+  const stdfs::path self = stdfs::read_symlink("/proc/self/exe", unknown);
+  if (!self.is_absolute()) return {installed / kProgram};
+  const stdfs::path here = self.parent_path();
+  const stdfs::path moved = here / installed.lexically_relative(LAYERFS_BINDIR);
+  return {here / kProgram, (moved / kProgram).lexically_normal()};
 }
 
 // Becomes that program, so that whoever waits for this one, or ends it, has that one. Returns only
@@ -37,7 +40,8 @@ int become_store_program(const char* command, const Args& args, Io& io) {
   io.out.flush();
   io.err.flush();
   int error = ENOENT;
-  for (const stdfs::path& place : places()) {
+  const std::vector<stdfs::path> possible = places();
+  for (const stdfs::path& place : possible) {
     std::vector<char*> words{const_cast<char*>(place.c_str()), const_cast<char*>(command)};
     for (const std::string& arg : args) words.push_back(const_cast<char*>(arg.c_str()));
     words.push_back(nullptr);
@@ -45,7 +49,7 @@ int become_store_program(const char* command, const Args& args, Io& io) {
     if (errno != ENOENT) error = errno;
   }
   return report(io, refuse("`layerfs " + std::string(command) + "` cannot start '" +
-                               places().back().string() +
+                               possible.back().string() +
                                "', without which layerfs is not whole; install it again",
                            Errno(error))
                         .value());

@@ -15,6 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::StartsWith;
 
 class Install : public ::testing::Test {
  protected:
@@ -61,6 +62,22 @@ TEST_F(Install, ACommandOfTheStoreSaysThatItsProgramIsMissing) {
   EXPECT_THAT(ran.err, HasSubstr("`layerfs images` cannot start '" +
                                  (elsewhere / "libexec/layerfs/layerfs-store").string() + "'"));
   EXPECT_THAT(ran.err, HasSubstr("install it again"));
+  EXPECT_EQ(ran.status, 1);
+}
+
+TEST_F(Install, WithoutProcNoCommandIsTakenFromTheCurrentDirectory) {
+  const TempDir here;
+  write_file(here / "layerfs-store", "#!/bin/sh\necho taken\n");
+  fs::permissions(here / "layerfs-store", fs::perms::owner_all);
+  // The loader finds no library by $ORIGIN then.
+  const Ran ran = run({"unshare", "--mount", "sh", "-c",
+                       "lib=$(dirname \"$(find '" + installed().string() +
+                           "' -name 'libfuse3.so*' | head -n 1)\"); umount -l /proc; "
+                           "LD_LIBRARY_PATH=$lib exec '" +
+                           (installed() / "bin/layerfs").string() + "' images --root none"},
+                      {.directory = here.path()});
+  EXPECT_THAT(ran.out, Not(HasSubstr("taken")));
+  EXPECT_THAT(ran.err, StartsWith("layerfs: "));
   EXPECT_EQ(ran.status, 1);
 }
 
