@@ -86,6 +86,7 @@ class Crash : public testing::TestWithParam<Operation> {
     ::unsetenv("LD_PRELOAD");
   }
   void unmount() {
+    ASSERT_NE(live_, nullptr) << "it was not mounted";
     const auto gone = live_->unmount();
     EXPECT_TRUE(gone) << gone.error().sentence << oracle::read_text(plan_.log);
     live_.reset();

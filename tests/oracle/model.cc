@@ -11,7 +11,7 @@ bool is_below(const std::string& path, const std::string& dir) {
 }
 
 void append_le(std::string& out, uint64_t value, int bytes) {
-  for (int i = 0; i < bytes; ++i) out += static_cast<char>(value >> (8 * i));
+  for (int i = 0; i < bytes; ++i, value >>= 8) out += static_cast<char>(value);
 }
 
 }  // namespace
