@@ -86,7 +86,7 @@ void ListWithAttributes(benchmark::State& state) {
   Union merged(static_cast<int>(state.range(0)));
   std::int64_t entries = 0;
   for (auto _ : state) {
-    (void)op::readdirplus(merged.fs(), merged.common(), 0,
+    (void)op::readdirplus(merged.fs(), merged.common(), 0, op::ListedAttr::kOfAll,
                           [&](const op::DirEntry&, const op::Entry& entry) {
                             if (entry.node != 0) op::forget(merged.fs(), entry.node, 1);
                             ++entries;

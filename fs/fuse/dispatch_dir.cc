@@ -97,10 +97,13 @@ void readdirplus(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t co
                  fuse_file_info*) {
   dispatch(request, RequestKind::kReaddirplus, [&](Context& context, Reply& reply) {
     Listing listing(context, request, size);
-    const auto result = op::readdirplus(*context.fs, node, static_cast<std::uint64_t>(cookie),
-                                        [&](const op::DirEntry& entry, const op::Entry& found) {
-                                          return listing.add(entry, found);
-                                        });
+    const auto wanted =
+        context.agreed->writeback ? op::ListedAttr::kButOfFiles : op::ListedAttr::kOfAll;
+    const auto result =
+        op::readdirplus(*context.fs, node, static_cast<std::uint64_t>(cookie), wanted,
+                        [&](const op::DirEntry& entry, const op::Entry& found) {
+                          return listing.add(entry, found);
+                        });
     listing.answer(reply, result);
   });
 }

@@ -39,11 +39,14 @@ Result<void> readdir(FileSystem& fs, NodeId id, std::uint64_t cookie, const DirS
   });
 }
 
-Result<void> readdirplus(FileSystem& fs, NodeId id, std::uint64_t cookie, const DirPlusSink& sink) {
+Result<void> readdirplus(FileSystem& fs, NodeId id, std::uint64_t cookie, ListedAttr wanted,
+                         const DirPlusSink& sink) {
   LAYERFS_TRY_ASSIGN(tree::Node * dir, find_dir(fs, id));
   auto shape = fs.tree->enter();
   if (!list_dots(*dir, cookie, sink)) return {};
   return fs.tree->list(shape, *dir, std::max(cookie, kParentCookie), [&](const tree::Listing& l) {
+    if (wanted == ListedAttr::kButOfFiles && l.type == DT_REG)
+      return sink({l.name, l.ino, l.type, l.cookie}, Entry{});
     auto found = fs.tree->child(shape, *dir, l.name);
     Entry entry = found ? entry_of(fs, *found) : Entry{};
     entry.attr.st_ino = l.ino;
