@@ -18,17 +18,6 @@ Result<void> change_times(const tree::Place& place, const AttrChange& change) {
                            change.mtime.value_or(kOmit));
 }
 
-// The kernel asks for it with each change of owner, also of a symlink, whose target is not meant.
-// What was chowned has lost setuid and capabilities by that already, and setgid where the group may
-// execute; the rest depends on who asks.
-Result<void> kill_suidgid(const FileSystem& fs, const tree::Place& place, const Caller& caller,
-                          bool chowned) {
-  LAYERFS_TRY_ASSIGN(const struct stat st, place.stat());
-  if (!S_ISREG(st.st_mode)) return {};
-  if (chowned && (st.st_mode & (S_ISUID | S_ISGID)) == 0) return {};
-  return drop_privileges(fs, place, caller);
-}
-
 // What to store for a new owner that is shown as `id`; -1 leaves it as it is.
 Result<std::uint32_t> stored_owner(const IdMap& map, const std::optional<std::uint32_t>& id) {
   if (!id || map.squashes()) return static_cast<std::uint32_t>(-1);
@@ -44,19 +33,28 @@ Result<void> change_owner(const FileSystem& fs, const tree::Place& place,
   return place.chown(uid, gid);
 }
 
-// The owner before the mode, since chown clears setuid; times last, since a new size sets them.
+// The owner before the mode, since chown clears setuid; times last, since a new size sets them. Not
+// what a change of owner leaves of setuid and setgid.
 Result<void> apply(const FileSystem& fs, const tree::Place& place, const AttrChange& change) {
   const bool chowns = change.uid || change.gid;
   if (chowns) LAYERFS_TRY(change_owner(fs, place, change));
   if (change.mode) LAYERFS_TRY(place.chmod(*change.mode & 07777));
   if (change.size) LAYERFS_TRY(sys::truncate_at(place.at(), *change.size));
-  if (change.kill_suidgid) LAYERFS_TRY(kill_suidgid(fs, place, *change.kill_suidgid, chowns));
+  if (change.kill_suidgid && !chowns) LAYERFS_TRY(drop_privileges(fs, place, *change.kill_suidgid));
   return change_times(place, change);
 }
 
 bool changes_mtime_only(const AttrChange& change) {
   return change.mtime && !change.atime && !change.mode && !change.uid && !change.gid &&
          !change.size && !change.kill_suidgid;
+}
+
+// The kernel asks for it with each change of owner, also of a symlink, whose target is not meant.
+// What was chowned has lost setuid and capabilities by that already, and setgid where the group may
+// execute; the rest depends on who asks.
+bool must_drop_privileges(const AttrChange& change, const struct stat& chowned) {
+  return change.kill_suidgid && (change.uid || change.gid) && S_ISREG(chowned.st_mode) &&
+         (chowned.st_mode & (S_ISUID | S_ISGID)) != 0;
 }
 
 // With its writeback cache the kernel tells the times of each removed inode (fuse_update_ctime()).
@@ -102,7 +100,12 @@ Result<struct stat> setattr(FileSystem& fs, NodeId id, const AttrChange& change)
     LAYERFS_TRY_ASSIGN(tree::Place place, fs.tree->place(shape, *node));
     LAYERFS_TRY(apply(fs, place, change));
   }
-  LAYERFS_TRY_ASSIGN(const struct stat st, fs.tree->attr(shape, *node));
+  LAYERFS_TRY_ASSIGN(struct stat st, fs.tree->attr(shape, *node));
+  if (must_drop_privileges(change, st)) {
+    LAYERFS_TRY_ASSIGN(tree::Place place, fs.tree->place(shape, *node));
+    LAYERFS_TRY(drop_privileges(fs, place, *change.kill_suidgid));
+    LAYERFS_TRY_ASSIGN(st, fs.tree->attr(shape, *node));
+  }
   return fs.ids.shown(st);
 }
 

@@ -63,6 +63,8 @@ void forget_default_acl(tree::Node& node) {
 
 Result<std::string> getxattr(FileSystem& fs, NodeId id, const std::string& name) {
   LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
+  // The kernel asks before the first write to a file, and before each change of its owner.
+  if (name == kCapability && node->has(tree::Node::kNoCapability)) return fail(ENODATA);
   LAYERFS_TRY_ASSIGN(std::string on_disk, fs.tree->stack().names().on_disk(name));
   LAYERFS_TRY_ASSIGN(std::string value, read_value(fs, *node, on_disk));
   if (fs.ids.are_identity() || !is_acl(name)) return value;
@@ -95,6 +97,7 @@ Result<void> setxattr(FileSystem& fs, NodeId id, const std::string& name, std::s
   auto shape = fs.tree->enter();
   LAYERFS_TRY_ASSIGN(tree::Place place, fs.tree->place(shape, *node));
   if (fs.tree->stack().names().is_private(on_disk)) return fail(EPERM);
+  if (name == kCapability) node->clear(tree::Node::kNoCapability);
   LAYERFS_TRY(sys::set_xattr(place.at(), on_disk, value, flags));
   if (is_acl(name)) LAYERFS_TRY(place.follow_acl());
   forget_default_acl(*node);

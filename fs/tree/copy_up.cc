@@ -148,9 +148,13 @@ class CopyUp {
 
   Result<void> directory() {
     WorkName name(*tree_.upper()->work);
-    LAYERFS_TRY(sys::make_dir(name.dirfd(), name.c_str(), 0700));
+    // Nobody else can enter the work directory. The owner's bits are needed to open it.
+    const mode_t mode = records().any() ? 0700 : (st_.st_mode & 0777) | 0700;
+    LAYERFS_TRY(sys::make_dir(name.dirfd(), name.c_str(), mode));
     name.made();
-    LAYERFS_TRY_ASSIGN(sys::UniqueFd fd, sys::open_entry(name.dirfd(), name.c_str()));
+    // Open, and not as a path only: what follows then needs no way through /proc.
+    LAYERFS_TRY_ASSIGN(sys::UniqueFd fd,
+                       sys::open_beneath(name.dirfd(), name.c_str(), O_RDONLY | O_DIRECTORY));
     LAYERFS_TRY(give_metadata(fd.get()));
     return publish(fd, name, false);
   }

@@ -163,7 +163,7 @@ class Creation {
     auto node = std::make_unique<Node>(tree_.table_.new_id(),
                                        tree_.stack().map_ino(st.st_dev, st.st_ino), st.st_mode);
     tree_.forgotten_.erase(node->ino);  // the number may have been that of another
-    node->set(Node::kUpper);
+    node->set(Node::kUpper | Node::kNoCapability);
     if (node->is_dir()) {
       node->dir->loaded = true;  // new, and so empty
     }
@@ -216,7 +216,7 @@ Result<Found> Tree::create_unnamed(Node& dir, const NewObject& object, sys::Uniq
       std::make_unique<Node>(table_.new_id(), stack_->map_ino(st.st_dev, st.st_ino), st.st_mode);
   forgotten_.erase(node->ino);
   LAYERFS_TRY_ASSIGN(node->detached_fd, sys::duplicate(opened.get()));
-  node->flags = Node::kUpper | Node::kDetached;
+  node->flags = Node::kUpper | Node::kDetached | Node::kNoCapability;
   node->lookups = 1;
   Node& made = table_.insert(std::move(node));
   LAYERFS_TRY_ASSIGN(struct stat shown, present(made, st));

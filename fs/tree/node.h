@@ -115,6 +115,7 @@ class Node {
     kImmutable = 512,    // marks of chattr(1), see protection.cc
     kAppendOnly = 1024,
     kProtectionKnown = 2048,  // these two are right though the inode is a lower one
+    kNoCapability = 4096,     // made by this mount, and never given a security.capability
   };
 
   Node(NodeId id_, ino_t ino_, mode_t type_)

@@ -138,36 +138,36 @@ bool Tree::shows_nothing(const Directory& dir) {
   return true;
 }
 
-Result<void> Tree::allow_rmdir(Node& dir, std::string_view name) {
+Result<void> Tree::rmdir(Node& dir, std::string_view name) {
+  Node* child = nullptr;
+  Result<void> status;
+  {
+    auto shape = enter();
+    LAYERFS_TRY_ASSIGN(Made made, hold_child(shape, dir, name));
+    child = made.node;
+    status = allow_removal(shape, dir, *child);
+  }
+  if (status) status = copy_up(dir, CopyUpDepth::metadata());
   auto shape = enter();
-  LAYERFS_TRY_ASSIGN(Made made, hold_child(shape, dir, name));
-  auto allowed = allow_removal(shape, dir, *made.node);
-  forget(shape, *made.node, 1);
-  return allowed;
+  if (status) status = remove_child_dir(shape, dir, name, *child);
+  forget(shape, *child, 1);
+  return status;
 }
 
-Result<void> Tree::rmdir(Node& dir, std::string_view name) {
-  LAYERFS_TRY(allow_rmdir(dir, name));
-  LAYERFS_TRY(copy_up(dir, CopyUpDepth::metadata()));
-  auto shape = enter();
-  LAYERFS_TRY_ASSIGN(Made made, hold_child(shape, dir, name));
-  Node& child = *made.node;
-  auto status = [&]() -> Result<void> {
-    if (!child.is_dir()) return fail(ENOTDIR);
-    std::unique_lock lock(dir.dir->mutex);
-    Entry* entry = dir.dir->find(name);
-    if (entry == nullptr || entry->node() != &child) return fail(ENOENT);
-    std::unique_lock child_lock(child.dir->mutex);
-    LAYERFS_TRY(load(shape, child));
-    LAYERFS_TRY_ASSIGN(FdRef dirfd, upper_dir(shape, dir));
-    if (!shows_nothing(*child.dir)) {
-      LAYERFS_TRY_ASSIGN(const sys::InodeMarks marks, sys::inode_marks(dirfd->get()));
-      return fail(marks.immutable || marks.append_only ? EPERM : ENOTEMPTY);
-    }
-    return remove_dir_entry(dir, *entry, dirfd->get(), child);
-  }();
-  forget(shape, child, 1);
-  return status;
+Result<void> Tree::remove_child_dir(const ShapeToken& shape, Node& dir, std::string_view name,
+                                    Node& child) {
+  if (!child.is_dir()) return fail(ENOTDIR);
+  std::unique_lock lock(dir.dir->mutex);
+  Entry* entry = dir.dir->find(name);
+  if (entry == nullptr || entry->node() != &child) return fail(ENOENT);
+  std::unique_lock child_lock(child.dir->mutex);
+  LAYERFS_TRY(load(shape, child));
+  LAYERFS_TRY_ASSIGN(FdRef dirfd, upper_dir(shape, dir));
+  if (!shows_nothing(*child.dir)) {
+    LAYERFS_TRY_ASSIGN(const sys::InodeMarks marks, sys::inode_marks(dirfd->get()));
+    return fail(marks.immutable || marks.append_only ? EPERM : ENOTEMPTY);
+  }
+  return remove_dir_entry(dir, *entry, dirfd->get(), child);
 }
 
 Result<void> Tree::remove_dir_entry(Node& dir, Entry& entry, int dirfd, Node& child) {
@@ -182,6 +182,7 @@ Result<void> Tree::remove_dir_entry(Node& dir, Entry& entry, int dirfd, Node& ch
   } else {
     // The directory still holds whiteouts. One rename takes it away whole; they go after.
     WorkName aside(work);
+    aside.holds_much();
     if (whiteout) {
       LAYERFS_TRY(work.make_whiteout(work.fd(), aside.c_str()));
       aside.made();

@@ -216,6 +216,7 @@ class Rename {
   // replace it. Its parent is what it was: nothing has changed yet.
   Result<void> clear_target() {
     WorkName aside(*tree_.upper()->work);
+    aside.holds_much();
     LAYERFS_TRY_ASSIGN(struct stat st, sys::stat_fd(to_.inode.get()));
     LAYERFS_TRY(sys::make_dir(aside.dirfd(), aside.c_str(), 0700));
     aside.made();

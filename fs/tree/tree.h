@@ -309,7 +309,8 @@ class Tree {
   Result<void> recover_index_entry(const std::string& name);
 
   // remove.cc
-  Result<void> allow_rmdir(Node& dir, std::string_view name);
+  Result<void> remove_child_dir(const ShapeToken& shape, Node& dir, std::string_view name,
+                                Node& child);
   // A descriptor for `node` (may be null), about to lose the name `name` in `dirfd`; empty if it
   // needs none.
   sys::UniqueFd keep_reachable(Node* node, int dirfd, const char* name);

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <exception>
 #include <vector>
 
 #include "fs/sys/credentials.h"
@@ -120,7 +121,8 @@ Outcome<void> WorkDir::prepare(const std::string& path, bool is_volatile, bool w
 }
 
 WorkDir::~WorkDir() {
-  if (!whiteout_.empty()) discard(whiteout_);
+  cleaner_.finish();
+  drop_whiteout();
 }
 
 Result<std::vector<std::string>> WorkDir::index_entries() const { return names_in(index_.get()); }
@@ -144,13 +146,35 @@ Result<void> WorkDir::make_whiteout(int dirfd, const char* name) {
   auto linked = link_whiteout(dirfd, name);
   // EMLINK: the inode has all the links it can have. ENOENT: somebody cleaned the work directory.
   if (linked || (linked.error() != Errno(EMLINK) && linked.error() != Errno(ENOENT))) return linked;
-  discard(whiteout_);
-  whiteout_.clear();
+  drop_whiteout();
   return link_whiteout(dirfd, name);
 }
 
+void WorkDir::drop_whiteout() noexcept {
+  if (!whiteout_.empty()) discard(whiteout_);
+  whiteout_.clear();
+}
+
 void WorkDir::discard(const std::string& name) noexcept {
-  (void)remove_tree(work_.get(), name.c_str());
+  try {
+    (void)remove_tree(work_.get(), name.c_str());
+  } catch (const std::exception&) {
+    // For want of memory it stays.
+  }
+}
+
+void WorkDir::discard_later(const std::string& name) noexcept {
+  if (!cleaner_.take(name)) discard(name);
+}
+
+void WorkDir::clean(const Cleaner::Names& names) noexcept {
+  {
+    // Each name that an inode loses or gets locks it (vfs_unlink(), vfs_link()): whiteouts made
+    // meanwhile are links of another one.
+    const std::lock_guard lock(whiteout_mutex_);
+    drop_whiteout();
+  }
+  for (const std::string& name : names) discard(name);
 }
 
 }  // namespace layerfs::tree

@@ -11,6 +11,7 @@
 #include "fs/sys/failure.h"
 #include "fs/sys/result.h"
 #include "fs/sys/unique_fd.h"
+#include "fs/tree/cleaner.h"
 
 namespace layerfs::tree {
 
@@ -45,11 +46,16 @@ class WorkDir {
   // next mount to remove.
   void discard(const std::string& name) noexcept;
 
+  // The same by and by, and at the latest when the object goes.
+  void discard_later(const std::string& name) noexcept;
+
  private:
   WorkDir() = default;
   Outcome<void> prepare(const std::string& path, bool is_volatile, bool with_index);
   Outcome<void> check_whiteouts(const std::string& path);
   Result<void> link_whiteout(int dirfd, const char* name);
+  void drop_whiteout() noexcept;
+  void clean(const Cleaner::Names& names) noexcept;
 
   sys::UniqueFd root_;
   sys::UniqueFd work_;
@@ -58,6 +64,7 @@ class WorkDir {
   std::atomic<std::uint64_t> next_{0};
   std::mutex whiteout_mutex_;
   std::string whiteout_;  // name in work/ of the whiteout to link; empty: none yet
+  Cleaner cleaner_{[this](const Cleaner::Names& names) { clean(names); }};
 };
 
 // A name in work/ that goes away with this object unless it was published or given up.
@@ -67,7 +74,12 @@ class WorkName {
   WorkName(const WorkName&) = delete;
   WorkName& operator=(const WorkName&) = delete;
   ~WorkName() {
-    if (made_) work_->discard(name_);
+    if (!made_) return;
+    if (holds_much_) {
+      work_->discard_later(name_);
+    } else {
+      work_->discard(name_);
+    }
   }
 
   int dirfd() const { return work_->fd(); }
@@ -76,11 +88,14 @@ class WorkName {
   // From now on the name exists; it is discarded at the end unless published before.
   void made() { made_ = true; }
   void published() { made_ = false; }
+  // It is a directory, and to remove what is in it may take long: that is done by and by.
+  void holds_much() { holds_much_ = true; }
 
  private:
   WorkDir* work_;
   std::string name_;
   bool made_ = false;
+  bool holds_much_ = false;
 };
 
 // Removes `name` in `dirfd`, whatever it is, with all below.

@@ -113,6 +113,22 @@ TEST_F(Names, ALowerTreeOfTwentyThousandFilesIsRemoved) {
   EXPECT_EQ(out("upper", "find . | wc -l"), "2\n");  // one whiteout
 }
 
+TEST_F(Names, WhatRemovedDirectoriesHeldLeavesTheWorkDirectory) {
+  mount(
+      "mkdir -p lower/t; cd lower/t; for d in $(seq 30); do mkdir $d; (cd $d; seq 50 | xargs "
+      "touch); done");
+  out("mnt", "rm -rf t; mkdir new other; touch other/file; rm other/file; mv -T new other");
+  // By and by while the mount lives.
+  const std::string wait =
+      "for i in $(seq 500); do [ $(find . -mindepth 1 -type d | wc -l) = 0 ] && exit 0; "
+      "sleep 0.02; done; find .; exit 1";
+  out("work/work", wait);
+  // And before it has ended.
+  out("mnt", "mkdir -p d; rmdir d");
+  mount_.reset();
+  EXPECT_EQ(out("work/work", "find . -mindepth 1"), "");
+}
+
 TEST_F(Names, RenamingALowerTreeCopiesNothingUp) {
   mount(
       "mkdir -p lower/a/deep below/a; cd lower/a; seq 300 | xargs touch; cd ../../below/a; seq -f "
