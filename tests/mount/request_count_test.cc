@@ -112,6 +112,21 @@ TEST_F(RequestCount, AListingWithAttributesNeedsNoLookups) {
   EXPECT_EQ(made.count("GETATTR"), 0U) << testing::PrintToString(made);
 }
 
+// What a listing says of a file may be old when the kernel takes it in, and with its writeback
+// cache the kernel would believe it (tests/mount/listing_test.cc).
+TEST_F(RequestCount, WithTheWritebackCacheAListingLeavesEachFileToOneLookup) {
+  mount_.reset();
+  fuse::MountOptions cached = options();
+  cached.stack.passthrough = op::PassthroughPolicy::kNone;
+  mount_.emplace(cached);
+  const auto made = requests_of([&] {
+    for (const auto& entry : std::filesystem::directory_iterator(root_ / "dir")) {
+      EXPECT_TRUE(has(entry.path()));
+    }
+  });
+  EXPECT_EQ(made.at("LOOKUP"), 1U + 6U) << testing::PrintToString(made);  // dir; not link
+}
+
 TEST_F(RequestCount, ReadingAnUpperFileIsOpenAndRelease) {
   has(root_ / "dir/uf");
   EXPECT_EQ(requests_of([&] { EXPECT_EQ(read_file(root_ / "dir/uf"), "upper f"); }),
