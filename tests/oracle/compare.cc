@@ -204,10 +204,11 @@ bool yardstick_declines(const Case& test, const Op& op, const std::string& resul
   // The path is that of the lower file, whatever it is called now.
   if (result == "EXDEV")
     return op.path.size() + op.path2.size() > kLongPaths || longest_path(test) > kLongPaths;
-  // It cannot copy up a lower file whose last name is gone, through a descriptor.
+  // It cannot copy up a lower file or directory whose last name is gone, through a descriptor.
   const bool by_descriptor = op.slot >= 0 && op.path2.empty() && op.path.empty();
   if (by_descriptor && result == "EEXIST") return true;
-  if (by_descriptor && result == "ENOTDIR" && op.kind != OpKind::kList) return true;
+  if (by_descriptor && (result == "ENOTDIR" || result == "ENOTEMPTY") && op.kind != OpKind::kList)
+    return true;
   // An ACL that is not there can be removed from the upper and not from a lower layer, and whether
   // an operation that failed has copied up before is nobody's promise.
   if (op.kind == OpKind::kRemovexattr && op.name.starts_with("system.posix_acl_"))

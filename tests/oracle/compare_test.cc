@@ -109,6 +109,7 @@ TEST(OracleCompare, OnlyTheKernelsOwnRefusalsAreDeclined) {
   fchmod.slot = 1;
   EXPECT_TRUE(yardstick_declines(full(), fchmod, "EEXIST"));
   EXPECT_TRUE(yardstick_declines(full(), fchmod, "ENOTDIR"));
+  EXPECT_TRUE(yardstick_declines(full(), fchmod, "ENOTEMPTY"));
   EXPECT_FALSE(yardstick_declines(full(), fchmod, "EPERM"));
   Op remove;
   remove.kind = OpKind::kRemovexattr;

@@ -40,6 +40,11 @@ TEST(OracleLayerfs, NothingPassedThrough) {
   expect_no_difference(lab("passthrough=none"), 700000, 40, {40, kFullOptions, Encoding::kDevice});
 }
 
+TEST(OracleLayerfs, WithTheWritebackCache) {
+  expect_no_difference(lab("passthrough=none,writeback=on"), 750000, 40,
+                       {40, kFullOptions, Encoding::kDevice});
+}
+
 TEST(OracleLayerfs, IndexedLayers) {
   Lab indexed = lab();
   indexed.subject.indexed = true;
