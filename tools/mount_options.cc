@@ -127,6 +127,15 @@ Outcome<void> set_switch(const Option& option, bool& target) {
   return {};
 }
 
+// fuse-overlayfs has numbers for it.
+Outcome<void> set_writeback(const Option& option, bool& target) {
+  if (!option.value || option.value == "0" || option.value == "1") {
+    target = option.value != "0";
+    return {};
+  }
+  return set_switch(option, target);
+}
+
 // Redirects are always followed; what is chosen is whether renames may write them.
 Outcome<void> set_redirect_dir(const Option& option, bool& target) {
   if (option.value == "follow" || option.value == "nofollow") {
@@ -213,15 +222,15 @@ bool is_kernel_flag(const Option& option) {
 // Options of mount(8), fstab, libfuse and overlayfs that ask for what is so anyway, or that only
 // tune another implementation.
 bool is_without_meaning(const Option& option) {
-  static constexpr std::array<std::string_view, 30> kIgnored = {
-      "defaults",     "auto",           "noauto",    "user",
-      "nouser",       "users",          "owner",     "group",
-      "_netdev",      "nofail",         "comment",   "default_permissions",
-      "subtype",      "max_read",       "xino",      "nfs_export",
-      "uuid",         "override_creds", "verity",    "static_nlink",
-      "timeout",      "threaded",       "fsync",     "writeback",
-      "clone_fd",     "fast_ino",       "max_write", "max_background",
-      "auto_unmount", "nonempty"};
+  static constexpr std::array<std::string_view, 29> kIgnored = {
+      "defaults", "auto",           "noauto",         "user",
+      "nouser",   "users",          "owner",          "group",
+      "_netdev",  "nofail",         "comment",        "default_permissions",
+      "subtype",  "max_read",       "xino",           "nfs_export",
+      "uuid",     "override_creds", "verity",         "static_nlink",
+      "timeout",  "threaded",       "fsync",          "clone_fd",
+      "fast_ino", "max_write",      "max_background", "auto_unmount",
+      "nonempty"};
   if (option.key == "verity") return option.value == "off";
   return option.key.starts_with("x-") || option.key.starts_with("X-") ||
          is_one_of(option.key, kIgnored);
@@ -275,6 +284,7 @@ Outcome<void> apply_mount_option(const Option& option, MountRequest& request, bo
   if (option.key == "transport") return set_transport(option, mount.transport);
   if (option.key == "threads") return set_threads(option, mount.threads);
   if (option.key == "spin") return set_switch(option, mount.spin);
+  if (option.key == "writeback") return set_writeback(option, mount.writeback);
   if (option.key == "snapshot") return set_directory(option, request.snapshot);
   if (option.key == "root") return set_directory(option, request.root);
   if (option.key == "fsname") return set_directory(option, mount.source);

@@ -191,7 +191,7 @@ Outcome<void> MountedSession::begin() {
 Outcome<void> MountedSession::choose() {
   context_.wishes.passthrough =
       options_.stack.passthrough != op::PassthroughPolicy::kNone && may_pass_through();
-  context_.wishes.writeback = !read_only_;
+  context_.wishes.writeback = options_.writeback && !read_only_;
   context_.wishes.over_stacked = op::lies_on_stacked(*fs_);
   if (options_.transport == Transport::kIoUring) {
     LAYERFS_TRY(io_uring_available());

@@ -57,9 +57,24 @@ class HeldPage {
   void* memory_;
 };
 
-class Listings : public Union, public testing::WithParamInterface<op::PassthroughPolicy> {
+struct Setting {
+  const char* name;
+  op::PassthroughPolicy passthrough;
+  bool writeback;
+};
+
+constexpr Setting kSettings[] = {
+    {"WithPassthrough", op::PassthroughPolicy::kAuto, false},
+    {"WithTheWritebackCache", op::PassthroughPolicy::kNone, true},
+    {"WithNeither", op::PassthroughPolicy::kNone, false},
+};
+
+class Listings : public Union, public testing::WithParamInterface<Setting> {
  protected:
-  Listings() { stack_.passthrough = GetParam(); }
+  Listings() {
+    stack_.passthrough = GetParam().passthrough;
+    writeback_ = GetParam().writeback;
+  }
 
   // Does `action` after the daemon has answered a listing of the mount's root and before the kernel
   // has taken the answer in.
@@ -102,14 +117,8 @@ TEST_P(Listings, DoNotBringBackTheSizeOfAFileThatGrewMeanwhile) {
       "0123456789\nmore\n");
 }
 
-INSTANTIATE_TEST_SUITE_P(Everywhere, Listings,
-                         testing::Values(op::PassthroughPolicy::kAuto,
-                                         op::PassthroughPolicy::kNone),
-                         [](const auto& policy) {
-                           return policy.param == op::PassthroughPolicy::kNone
-                                      ? "WithTheWritebackCache"
-                                      : "WithPassthrough";
-                         });
+INSTANTIATE_TEST_SUITE_P(Everywhere, Listings, testing::ValuesIn(kSettings),
+                         [](const auto& setting) { return setting.param.name; });
 
 }  // namespace
 }  // namespace layerfs::test

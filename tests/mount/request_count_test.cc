@@ -118,6 +118,7 @@ TEST_F(RequestCount, WithTheWritebackCacheAListingLeavesEachFileToOneLookup) {
   mount_.reset();
   fuse::MountOptions cached = options();
   cached.stack.passthrough = op::PassthroughPolicy::kNone;
+  cached.writeback = true;
   mount_.emplace(cached);
   const auto made = requests_of([&] {
     for (const auto& entry : std::filesystem::directory_iterator(root_ / "dir")) {

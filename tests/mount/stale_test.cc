@@ -137,12 +137,14 @@ struct Setting {
   PassthroughPolicy policy;
   const char* file;       // of the lower layer
   bool old_views_follow;  // what was open before the copy-up shows the new data
+  bool writeback = false;
 };
 
 const Setting kSettings[] = {
     {"Default", PassthroughPolicy::kAuto, "data", true},
     {"UpperPassedThrough", PassthroughPolicy::kUpper, "program", true},
     {"NothingPassedThrough", PassthroughPolicy::kNone, "program", true},
+    {"WritebackCache", PassthroughPolicy::kNone, "program", true, true},
     // The price of passing lower files through (doc/tree.md).
     {"DefaultForPrograms", PassthroughPolicy::kAuto, "program", false},
     {"AllPassedThrough", PassthroughPolicy::kAll, "data", false},
@@ -177,8 +179,9 @@ class Stale : public testing::TestWithParam<std::tuple<Setting, Change, Writer>>
     options.mountpoint = dir_ / "mnt";
     return options;
   }
-  void mount_writable(PassthroughPolicy policy) {
-    fuse::MountOptions all = options(policy);
+  void mount_writable(const Setting& setting) {
+    fuse::MountOptions all = options(setting.policy);
+    all.writeback = setting.writeback;
     all.stack.upperdir = dir_ / "upper";
     all.stack.workdir = dir_ / "work";
     mount_.emplace(all);
@@ -210,7 +213,7 @@ struct View {
 
 TEST_P(Stale, NothingThatFollowsShowsOldData) {
   const auto& [setting, change, writer] = GetParam();
-  mount_writable(setting.policy);
+  mount_writable(setting);
   const std::string path = dir_ / "mnt" / setting.file;
   const View before(path);
   before.touch();
@@ -237,7 +240,7 @@ TEST_P(Stale, NothingThatFollowsShowsOldData) {
 // A second change, when the file is in the upper and the old views are still there.
 TEST_P(Stale, NorAfterASecondChange) {
   const auto& [setting, change, writer] = GetParam();
-  mount_writable(setting.policy);
+  mount_writable(setting);
   const std::string path = dir_ / "mnt" / setting.file;
   const View before(path);
   before.touch();

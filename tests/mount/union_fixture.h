@@ -34,6 +34,7 @@ class Union : public testing::Test {
     options.stack.lowerdirs.assign(layers_.begin(), layers_.end());
     options.stack.upperdir = dir_ / "upper";
     options.stack.workdir = dir_ / "work";
+    options.writeback = writeback_;
     options.mountpoint = root_ = dir_ / "mnt";
     mount_.emplace(options);
   }
@@ -56,7 +57,8 @@ class Union : public testing::Test {
   }
 
   const TempDir dir_;
-  op::StackOptions stack_;                     // but for the directories
+  op::StackOptions stack_;  // but for the directories
+  bool writeback_ = false;
   std::vector<std::filesystem::path> layers_;  // topmost first
   std::filesystem::path root_;                 // the mount point
   std::optional<LiveMount> mount_;

@@ -87,6 +87,10 @@ TEST(MountOptions, PassthroughTransportAndThreads) {
   EXPECT_TRUE(mount.debug);
   EXPECT_TRUE(mount.spin);
   EXPECT_FALSE(parsed("spin=off").mount.spin);
+  EXPECT_FALSE(mount.writeback);
+  EXPECT_TRUE(parsed("writeback=on").mount.writeback);
+  EXPECT_TRUE(parsed("writeback=1").mount.writeback);
+  EXPECT_FALSE(parsed("writeback=on,writeback=0").mount.writeback);
   EXPECT_EQ(parsed("passthrough=none").mount.stack.passthrough, op::PassthroughPolicy::kNone);
   EXPECT_EQ(parsed("passthrough=all").mount.stack.passthrough, op::PassthroughPolicy::kAll);
   EXPECT_EQ(parsed("passthrough=auto").mount.stack.passthrough, op::PassthroughPolicy::kAuto);
@@ -153,9 +157,10 @@ TEST(MountOptions, BrokenIdMappingsAreRefusedByName) {
 }
 
 TEST(MountOptions, BadValuesAreRefusedByName) {
-  for (const std::string text : {"metacopy=maybe", "index", "redirect_dir=1", "transport=tcp",
-                                 "passthrough=", "threads=x", "threads=65", "threads=-1", "spin=x",
-                                 "upperdir=", "workdir", "lowerdir=", "lowerdir+=", "snapshot="}) {
+  for (const std::string text :
+       {"metacopy=maybe", "index", "redirect_dir=1", "transport=tcp", "passthrough=", "threads=x",
+        "threads=65", "threads=-1", "spin=x", "writeback=2", "upperdir=", "workdir",
+        "lowerdir=", "lowerdir+=", "snapshot="}) {
     EXPECT_THAT(refused(text), HasSubstr("'" + text + "'"));
   }
 }
