@@ -28,9 +28,8 @@ struct MountOptions {
   // Wait awake where that pays: threads for a moment for the next request, and processors while
   // requests follow each other closely (fs/fuse/burst.h).
   bool spin = true;
-  // Where no passthrough is in use the kernel collects what is written, else each write(2) is a
-  // request. It believes no size of a file but its own then, and may have a wrong one
-  // (doc/tree.md).
+  // Without passthrough: the kernel collects what is written, instead of a request for each
+  // write(2), and keeps the sizes of files, which may then be wrong (doc/tree.md).
   bool writeback = false;
   bool debug = false;  // each request to the log
 };

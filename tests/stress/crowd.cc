@@ -25,9 +25,8 @@ std::string fd_path(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
 
 std::string proc_path(int root, const std::string& path) { return fd_path(root) + "/" + path; }
 
-// What a path walk or a change can meet when others change the same names. ESTALE: the walk was
-// repeated, as the kernel does once, and met a copy-up both times. EBUSY: rename gave up on names
-// that never stood still. EINVAL: a directory into itself.
+// What a path walk or a change can meet when others change the same names. EINVAL: a directory into
+// itself.
 bool explained_by_a_race(int code) {
   static constexpr std::array kExplained = {ENOENT, EEXIST, ENOTDIR, EISDIR,  ENOTEMPTY, ELOOP,
                                             EINVAL, EMLINK, ENXIO,   ENODATA, ETXTBSY};
@@ -161,7 +160,7 @@ void Crowd::open_without_path() {
   if (S_ISLNK(st.st_mode)) return;
   const int flags = S_ISDIR(st.st_mode) ? O_RDONLY : rng_.pick({O_RDONLY, O_RDWR, O_WRONLY});
   const sys::UniqueFd fd(::open(fd_path(held.get()).c_str(), flags | O_NONBLOCK | O_CLOEXEC));
-  if (!fd && errno == ESTALE) {
+  if (passthrough_ && !fd && errno == ESTALE) {
     note("open-proc", false);
     return;
   }
@@ -291,8 +290,8 @@ void Crowd::attributes_by_descriptor() {
   expect("fsetxattr", ::fsetxattr(fd.get(), "user.fd", "1", 1, 0) == 0 || errno == EPERM);
   // ENOTTY: neither a file nor a directory. ESTALE: for this the kernel opens the file once more,
   // and not by a walk (open_without_path()).
-  expect("getflags",
-         ::ioctl(fd.get(), FS_IOC_GETFLAGS, &flags) == 0 || errno == ENOTTY || errno == ESTALE);
+  expect("getflags", ::ioctl(fd.get(), FS_IOC_GETFLAGS, &flags) == 0 || errno == ENOTTY ||
+                         (passthrough_ && errno == ESTALE));
 }
 
 void Crowd::copy_range() {

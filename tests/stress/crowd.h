@@ -11,7 +11,9 @@ namespace layerfs::test {
 
 class Crowd : public Actor {
  public:
-  using Actor::Actor;
+  // `passthrough`: as in LoadOptions.
+  Crowd(int root, std::uint64_t seed, bool passthrough)
+      : Actor(root, seed), passthrough_(passthrough) {}
 
   // One operation, or a few that belong together.
   void act();
@@ -43,6 +45,8 @@ class Crowd : public Actor {
   void attributes_by_descriptor();
   void copy_range();
   void lock();
+
+  const bool passthrough_;
 };
 
 }  // namespace layerfs::test

@@ -26,7 +26,7 @@ namespace {
 LoadReport run_thread(int root, const SharedDirs& dirs, const LoadOptions& options,
                       unsigned thread) {
   const std::uint64_t seed = options.seed * 1000 + thread;
-  Crowd crowd(root, seed);
+  Crowd crowd(root, seed, options.passthrough);
   Owner owner(dirs, root, seed, thread);
   const auto end = std::chrono::steady_clock::now() + options.time;
   while (std::chrono::steady_clock::now() < end) {

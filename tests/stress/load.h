@@ -14,6 +14,8 @@ struct LoadOptions {
   unsigned threads = 16;
   std::chrono::seconds time{10};
   std::uint64_t seed = 1;
+  // The mount passes files through: an open that cannot be walked again may be answered ESTALE.
+  bool passthrough = true;
 };
 
 struct LoadReport {

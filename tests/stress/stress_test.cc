@@ -37,12 +37,13 @@ struct Way {
   const char* name;
   std::string program;
   const char* options;
+  bool passthrough = true;
 };
 
 std::vector<Way> ways() {
   return {{"AsItIsDelivered", layerfs_program(), "passthrough=auto,threads=16"},
           {"WithoutPassthrough", LAYERFS_THREAD_DAEMON,
-           "passthrough=none,transport=dev_fuse,threads=16"},
+           "passthrough=none,transport=dev_fuse,threads=16", false},
           {"UnderTheThreadSanitizer", LAYERFS_THREAD_DAEMON,
            "passthrough=auto,transport=dev_fuse,threads=16"}};
 }
@@ -81,8 +82,11 @@ class Stress : public testing::TestWithParam<Way> {
     const auto limit = load_time() * 3 + std::chrono::seconds(120);
     const oracle::ForkedResult ran = oracle::run_forked(
         [&](int out) {
-          const LoadReport report =
-              run_load({.root = plan_.target, .threads = kThreads, .time = load_time(), .seed = 1});
+          const LoadReport report = run_load({.root = plan_.target,
+                                              .threads = kThreads,
+                                              .time = load_time(),
+                                              .seed = 1,
+                                              .passthrough = GetParam().passthrough});
           std::string text;
           for (const std::string& sentence : report.wrong) text += sentence + "\n";
           if (report.wrong_count > 0) text += fmt::format("{} wrong in all\n", report.wrong_count);

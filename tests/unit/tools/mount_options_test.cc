@@ -90,6 +90,7 @@ TEST(MountOptions, PassthroughTransportAndThreads) {
   EXPECT_FALSE(mount.writeback);
   EXPECT_TRUE(parsed("writeback=on").mount.writeback);
   EXPECT_TRUE(parsed("writeback=1").mount.writeback);
+  EXPECT_TRUE(parsed("writeback").mount.writeback);
   EXPECT_FALSE(parsed("writeback=on,writeback=0").mount.writeback);
   EXPECT_EQ(parsed("passthrough=none").mount.stack.passthrough, op::PassthroughPolicy::kNone);
   EXPECT_EQ(parsed("passthrough=all").mount.stack.passthrough, op::PassthroughPolicy::kAll);
