@@ -10,8 +10,8 @@ namespace {
 
 // Wanted wherever the kernel has it.
 constexpr std::uint64_t kAlways =
-    FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_IOCTL_DIR |
-    FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPORT_SUPPORT |
+    FUSE_CAP_ASYNC_READ | FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_IOCTL_DIR | FUSE_CAP_PARALLEL_DIROPS |
+    FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPORT_SUPPORT |
     // fs/op applies the umask or the parent's default ACL and keeps mode and ACL in step.
     FUSE_CAP_DONT_MASK | FUSE_CAP_POSIX_ACL |
     // Directories are listed without handles.
@@ -20,9 +20,12 @@ constexpr std::uint64_t kAlways =
     FUSE_CAP_EXPLICIT_INVAL_DATA;
 
 // libfuse's defaults that are not for us: cached pages are not dropped for a new mtime, and splice
-// costs more than it saves.
-constexpr std::uint64_t kNever =
-    FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE;
+// costs more than it saves. With asynchronous direct I/O the kernel drops the cached pages of a
+// range before it writes, and not again when the write has ended (generic_file_direct_write()):
+// what others read meanwhile stays in the cache.
+constexpr std::uint64_t kNever = FUSE_CAP_ASYNC_DIO | FUSE_CAP_AUTO_INVAL_DATA |
+                                 FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
+                                 FUSE_CAP_SPLICE_MOVE;
 
 bool want(fuse_conn_info& connection, std::uint64_t capability) {
   return (connection.capable_ext & capability) != 0 &&
