@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <fstream>
 #include <string>
 #include <vector>
 
@@ -62,18 +61,9 @@ bool parse_type(std::string_view text, OwnerRecord& record) {
   return true;
 }
 
-std::vector<RecordedOwners::Range> ranges_of(const char* map) {
-  std::vector<RecordedOwners::Range> ranges;
-  std::ifstream in(map);
-  std::uint32_t inside = 0, outside = 0, count = 0;
-  while (in >> inside >> outside >> count) ranges.push_back({inside, count});
-  return ranges;
-}
-
-bool has(const std::vector<RecordedOwners::Range>& ranges, std::uint32_t id) {
-  return std::any_of(ranges.begin(), ranges.end(), [&](const RecordedOwners::Range& range) {
-    return id >= range.first && id - range.first < range.count;
-  });
+// Whether a namespace with these ids has more than one.
+bool has_others(const sys::IdSpans& spans) {
+  return spans.size() > 1 || (spans.size() == 1 && spans.front().count > 1);
 }
 
 void apply(const OwnerRecord& record, struct stat& st) {
@@ -113,7 +103,7 @@ std::string format_record(const OwnerRecord& record) {
 }
 
 RecordedOwners RecordedOwners::of_this_process(bool shown) {
-  return {shown, ranges_of("/proc/self/uid_map"), ranges_of("/proc/self/gid_map")};
+  return {shown, sys::namespace_users(), sys::namespace_groups()};
 }
 
 const char* OwnerRecords::xattr_of(RecordKind kind) {
@@ -161,8 +151,16 @@ Result<struct stat> OwnerRecords::stored(const sys::At& at, struct stat real) co
 
 struct stat OwnerRecords::shown(struct stat stored) const {
   if (!any()) return stored;
-  if (!owners_.shown || !has(owners_.users, stored.st_uid)) stored.st_uid = ::geteuid();
-  if (!owners_.shown || !has(owners_.groups, stored.st_gid)) stored.st_gid = ::getegid();
+  const bool has_user = sys::contains(owners_.users, stored.st_uid);
+  const bool has_group = sys::contains(owners_.groups, stored.st_gid);
+  // Where there are other users than the daemon's, setuid of one who does not exist here must not
+  // become the daemon's.
+  if (owners_.shown && S_ISREG(stored.st_mode)) {
+    if (!has_user && has_others(owners_.users)) stored.st_mode &= ~mode_t{S_ISUID};
+    if (!has_group && has_others(owners_.groups)) stored.st_mode &= ~mode_t{S_ISGID};
+  }
+  if (!owners_.shown || !has_user) stored.st_uid = ::geteuid();
+  if (!owners_.shown || !has_group) stored.st_gid = ::getegid();
   return stored;
 }
 

@@ -14,6 +14,7 @@
 
 #include "fs/sys/at.h"
 #include "fs/sys/result.h"
+#include "fs/sys/user_namespace.h"
 
 namespace layerfs::layer {
 
@@ -43,12 +44,8 @@ struct RecordedOwners {
   bool shown = true;  // else everything is the daemon's
   // What this user namespace has; others are shown as the daemon's, for they would be nobody's and
   // nobody could change them.
-  struct Range {
-    std::uint32_t first;
-    std::uint32_t count;
-  };
-  std::vector<Range> users;
-  std::vector<Range> groups;
+  sys::IdSpans users;
+  sys::IdSpans groups;
 
   static RecordedOwners of_this_process(bool shown);
 };
@@ -69,7 +66,8 @@ class OwnerRecords {
   bool can_hold(mode_t type) const;
 
   // The attributes of the file `at`, whose own are `real`: as recorded, and as to be shown.
-  // EIO for a record that is malformed.
+  // EIO for a record that is malformed. What belongs to somebody whom the namespace lacks is shown
+  // without setuid or setgid, unless the namespace has the daemon's id only.
   Result<struct stat> stored(const sys::At& at, struct stat real) const;
   struct stat shown(struct stat stored) const;
 

@@ -18,11 +18,12 @@ Result<void> change_times(const tree::Place& place, const AttrChange& change) {
                            change.mtime.value_or(kOmit));
 }
 
-// What to store for a new owner that is shown as `id`; -1 leaves it as it is.
+// What to store for a new owner that is shown as `id`; -1 leaves it as it is. EOVERFLOW for one
+// that cannot be stored, as on an idmapped mount of the kernel's.
 Result<std::uint32_t> stored_owner(const IdMap& map, const std::optional<std::uint32_t>& id) {
   if (!id || map.squashes()) return static_cast<std::uint32_t>(-1);
   const auto stored = map.stored(*id);
-  if (!stored) return fail(EINVAL);
+  if (!stored) return fail(EOVERFLOW);
   return *stored;
 }
 
@@ -33,12 +34,18 @@ Result<void> change_owner(const FileSystem& fs, const tree::Place& place,
   return place.chown(uid, gid);
 }
 
+Result<void> change_mode(const FileSystem& fs, const tree::Place& place, mode_t mode) {
+  if (fs.ids.are_identity() || (mode & (S_ISUID | S_ISGID)) == 0) return place.chmod(mode);
+  LAYERFS_TRY_ASSIGN(const struct stat st, place.stat());
+  return place.chmod(fs.ids.honoured(mode, st));
+}
+
 // The owner before the mode, since chown clears setuid; times last, since a new size sets them. Not
 // what a change of owner leaves of setuid and setgid.
 Result<void> apply(const FileSystem& fs, const tree::Place& place, const AttrChange& change) {
   const bool chowns = change.uid || change.gid;
   if (chowns) LAYERFS_TRY(change_owner(fs, place, change));
-  if (change.mode) LAYERFS_TRY(place.chmod(*change.mode & 07777));
+  if (change.mode) LAYERFS_TRY(change_mode(fs, place, *change.mode & 07777));
   if (change.size) LAYERFS_TRY(sys::truncate_at(place.at(), *change.size));
   if (change.kill_suidgid && !chowns) LAYERFS_TRY(drop_privileges(fs, place, *change.kill_suidgid));
   return change_times(place, change);

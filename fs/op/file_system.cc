@@ -4,8 +4,33 @@
 
 #include "fs/op/file_system_state.h"
 #include "fs/sys/credentials.h"
+#include "fs/sys/user_namespace.h"
 
 namespace layerfs::op {
+namespace {
+
+struct NewOwner {
+  std::uint32_t id;
+  bool is_caller;
+};
+
+Result<NewOwner> owner_of_new(const IdMap& map, std::uint32_t caller, std::uint32_t daemon,
+                              const std::optional<std::uint32_t>& nobody) {
+  if (map.squashes()) return NewOwner{daemon, map.shown(daemon) == caller};
+  // The kernel tells no ids where an idmapped mount does not know the caller.
+  if (caller == static_cast<std::uint32_t>(-1)) return fail(EOVERFLOW);
+  if (const auto stored = map.stored(caller)) return NewOwner{*stored, true};
+  if (!nobody) return fail(EOVERFLOW);
+  return NewOwner{*nobody, false};
+}
+
+}  // namespace
+
+Nobody nobody_of(const tree::Tree& tree, const IdMaps& ids) {
+  if (tree.upper() == nullptr) return {};
+  if (!tree.upper()->records.any() && !sys::may_create_as_others()) return {};
+  return {ids.users.nobody(sys::namespace_users()), ids.groups.nobody(sys::namespace_groups())};
+}
 
 void FileSystemDeleter::operator()(FileSystem* fs) const noexcept { delete fs; }
 
@@ -47,16 +72,16 @@ Entry entry_of(const FileSystem& fs, const tree::Found& found) {
 }
 
 Result<tree::NewObject> new_object(const FileSystem& fs, const Caller& caller, mode_t mode) {
-  const IdMaps& ids = fs.ids;
-  const auto uid = ids.users.squashes() ? ::geteuid() : ids.users.stored(caller.uid);
-  const auto gid = ids.groups.squashes() ? ::getegid() : ids.groups.stored(caller.gid);
-  // chown(2) takes an unknown id for "leave it", and the object would stay the daemon's.
-  constexpr auto kUnknown = static_cast<std::uint32_t>(-1);
-  if (!uid || !gid || *uid == kUnknown || *gid == kUnknown) return fail(EOVERFLOW);
+  LAYERFS_TRY_ASSIGN(const NewOwner user,
+                     owner_of_new(fs.ids.users, caller.uid, ::geteuid(), fs.nobody.user));
+  LAYERFS_TRY_ASSIGN(const NewOwner group,
+                     owner_of_new(fs.ids.groups, caller.gid, ::getegid(), fs.nobody.group));
   tree::NewObject object;
   object.mode = mode;
-  object.uid = *uid;
-  object.gid = *gid;
+  if (!S_ISDIR(mode) && !user.is_caller) object.mode &= ~mode_t{S_ISUID};
+  if (!S_ISDIR(mode) && !group.is_caller) object.mode &= ~mode_t{S_ISGID};
+  object.uid = user.id;
+  object.gid = group.id;
   object.umask = caller.umask;
   return object;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "fs/op/file_system.h"
 #include "fs/op/open_files.h"
@@ -10,10 +11,21 @@
 
 namespace layerfs::op {
 
+// The stored owner and group of what is created by somebody whom the mapping does not know. Nothing
+// where there is no such id, or where the file could not be given it and would be the daemon's.
+struct Nobody {
+  std::optional<uid_t> user;
+  std::optional<gid_t> group;
+};
+Nobody nobody_of(const tree::Tree& tree, const IdMaps& ids);
+
 class FileSystem {
  public:
   FileSystem(std::unique_ptr<tree::Tree> tree_, const StackOptions& options)
-      : tree(std::move(tree_)), open_files(*tree, options.passthrough), ids(options.ids) {}
+      : tree(std::move(tree_)),
+        open_files(*tree, options.passthrough),
+        ids(options.ids),
+        nobody(nobody_of(*tree, options.ids)) {}
 
   bool read_only() const { return tree->upper() == nullptr; }
   bool is_volatile() const { return tree->stack().options().volatile_upper; }
@@ -21,6 +33,7 @@ class FileSystem {
   const std::unique_ptr<tree::Tree> tree;
   OpenFiles open_files;
   const IdMaps ids;
+  const Nobody nobody;
 };
 
 // The node of an id; ESTALE for one that the kernel cannot know.
@@ -31,7 +44,8 @@ Result<tree::Node*> find_dir(FileSystem& fs, NodeId id);
 // What a lookup gives.
 Entry entry_of(const FileSystem& fs, const tree::Found& found);
 
-// An object of the caller's; EOVERFLOW if its ids cannot be stored.
+// An object of the caller's, or nobody's if the mapping does not know the caller. It is setuid or
+// setgid only if it is the caller's own. EOVERFLOW if it could be nobody's neither.
 Result<tree::NewObject> new_object(const FileSystem& fs, const Caller& caller, mode_t mode);
 
 }  // namespace layerfs::op

@@ -1,28 +1,61 @@
 #include "fs/sys/credentials.h"
 
+#include <linux/capability.h>
 #include <linux/securebits.h>
 #include <sys/fsuid.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <array>
+
 namespace layerfs::sys {
+namespace {
+
+// The ids that files created by this thread get.
+struct FsIds {
+  uid_t uid = ::geteuid();
+  gid_t gid = ::getegid();
+
+  // setfsuid(2) reports no failure, so the ids are asked for afterwards.
+  void set(uid_t new_uid, gid_t new_gid) {
+    if (new_gid != gid) {
+      ::setfsgid(new_gid);
+      gid = static_cast<gid_t>(::setfsgid(static_cast<gid_t>(-1)));
+    }
+    if (new_uid != uid) {
+      ::setfsuid(new_uid);
+      uid = static_cast<uid_t>(::setfsuid(static_cast<uid_t>(-1)));
+    }
+  }
+};
+
+bool has_effective(const std::array<__user_cap_data_struct, 2>& data, int capability) {
+  return (data[CAP_TO_INDEX(capability)].effective & CAP_TO_MASK(capability)) != 0;
+}
+
+}  // namespace
 
 void keep_capabilities_over_id_change() {
   int bits = ::prctl(PR_GET_SECUREBITS);
   if (bits >= 0) ::prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP);
 }
 
-void create_as(uid_t uid, gid_t gid) {
-  thread_local uid_t fsuid = ::geteuid();
-  thread_local gid_t fsgid = ::getegid();
-  if (gid != fsgid) {
-    ::setfsgid(gid);
-    fsgid = static_cast<gid_t>(::setfsgid(static_cast<gid_t>(-1)));
-  }
-  if (uid != fsuid) {
-    ::setfsuid(uid);
-    fsuid = static_cast<uid_t>(::setfsuid(static_cast<uid_t>(-1)));
-  }
+bool may_create_as_others() {
+  __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  std::array<__user_cap_data_struct, 2> data = {};
+  if (::syscall(SYS_capget, &header, data.data()) != 0) return false;
+  return has_effective(data, CAP_SETUID) && has_effective(data, CAP_SETGID);
+}
+
+bool create_as(uid_t uid, gid_t gid) {
+  static const FsIds daemon;
+  thread_local FsIds ids;
+  ids.set(uid, gid);
+  if (ids.uid == uid && ids.gid == gid) return true;
+  // The ids of whoever the thread served before must not own what comes next.
+  ids.set(daemon.uid, daemon.gid);
+  return false;
 }
 
 void create_as_daemon() {

@@ -10,9 +10,14 @@ namespace layerfs::sys {
 // then all files belong to the daemon's own user, the only one who can be served.
 void keep_capabilities_over_id_change();
 
+// Whether create_as() can take the ids of others: the process has CAP_SETUID and CAP_SETGID.
+bool may_create_as_others();
+
 // Files that this thread creates from now on belong to uid and gid (setfsuid, setfsgid), and quotas
 // count for them. It stays so until the thread's next call: one user's work costs no system call.
-void create_as(uid_t uid, gid_t gid);
+// Returns false if the thread cannot take both ids, because the process may not or its user
+// namespace does not have them; then its files belong to the daemon's own user.
+bool create_as(uid_t uid, gid_t gid);
 
 // The same for the daemon's own user.
 void create_as_daemon();

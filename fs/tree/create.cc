@@ -24,9 +24,19 @@ bool has_default_acl(Directory& dir, int dirfd) {
   return dir.default_acl == kYes;
 }
 
+// What this thread creates next is to be owned as `object` says. Where the daemon may be nobody but
+// itself the object will be the daemon's: then `mode` loses setuid and setgid, which would lend the
+// daemon's ids. EOVERFLOW if the daemon's user namespace does not have the owner.
+Result<void> become_owner(const NewObject& object, mode_t& mode) {
+  if (sys::create_as(object.uid, object.gid)) return {};
+  if (sys::may_create_as_others()) return fail(EOVERFLOW);
+  if (!S_ISDIR(mode)) mode &= ~mode_t{S_ISUID | S_ISGID};
+  return {};
+}
+
 Result<void> make(int dirfd, const char* name, const NewObject& object, mode_t mode,
                   sys::UniqueFd* opened) {
-  sys::create_as(object.uid, object.gid);
+  LAYERFS_TRY(become_owner(object, mode));
   if (S_ISDIR(mode)) return sys::make_dir(dirfd, name, mode & 07777);
   if (S_ISLNK(mode)) return sys::make_symlink(object.target.c_str(), dirfd, name);
   if (opened == nullptr) return sys::make_node(dirfd, name, mode, object.rdev);
@@ -197,8 +207,7 @@ Result<Found> Tree::create_unnamed(Node& dir, const NewObject& object, sys::Uniq
   LAYERFS_TRY(copy_up(dir, CopyUpDepth::metadata()));
   auto shape = enter();
   LAYERFS_TRY_ASSIGN(FdRef dirfd, upper_dir(shape, dir));
-  const mode_t mode =
-      has_default_acl(*dir.dir, dirfd->get()) ? object.mode : object.mode & ~object.umask;
+  mode_t mode = has_default_acl(*dir.dir, dirfd->get()) ? object.mode : object.mode & ~object.umask;
   const layer::OwnerRecords& records = upper()->records;
   if (records.any()) {
     sys::create_as_daemon();
@@ -207,7 +216,7 @@ Result<Found> Tree::create_unnamed(Node& dir, const NewObject& object, sys::Uniq
     LAYERFS_TRY_ASSIGN(const struct stat st, sys::stat_fd(opened.get()));
     LAYERFS_TRY(record_new(records, sys::At(opened.get()), st, object, S_IFREG | (mode & 07777)));
   } else {
-    sys::create_as(object.uid, object.gid);
+    LAYERFS_TRY(become_owner(object, mode));
     LAYERFS_TRY_ASSIGN(opened, sys::open_tmpfile(dirfd->get(), mode & 07777));
   }
   LAYERFS_TRY_ASSIGN(const struct stat real, sys::stat_fd(opened.get()));

@@ -217,6 +217,25 @@ TEST(RootlessPodman, KeepsTheIdOfTheUser) {
   EXPECT_EQ(runtime(kPeer, script), out);
 }
 
+// podman itself is a user whom such a mapping does not know, and makes /etc/mtab and mount points.
+// A second mapping has all of the layers' first 65536 ids.
+TEST(RootlessPodman, StartsContainersWhoseMappingLacksItsOwnId) {
+  const std::string look =
+      "sh -c 'id -u; readlink /etc/mtab; echo x > /new; stat -c \"%n %u %g\" /new /usr/bin/passwd; "
+      "ls -d /volume; chown 5:6 /new; stat -c \"%u %g\" /new; chown 70000 /new 2>/dev/null || echo "
+      "refused'; ";
+  const auto script = [&](const std::string& count) {
+    return "mkdir -p v; run --uidmap 0:1:" + count + " --gidmap 0:1:" + count +
+           " -v $PWD/v:/volume $image " + look;
+  };
+  Runtime runtime("rootless");
+  const std::string both = kLoad + script("1000") + script("65536");
+  const std::string out = runtime(layerfs_program(), both);
+  const std::string one = "0\n/proc/mounts\n/new 0 0\n/usr/bin/passwd 0 0\n/volume\n5 6\nrefused\n";
+  EXPECT_EQ(out, one + one);
+  EXPECT_EQ(runtime(kPeer, both), out);
+}
+
 // A user without subordinate ids: nothing can be chowned, by podman or in the container.
 const std::string kOneId =
     "podman import -q $(dirname $archive)/base.tar "

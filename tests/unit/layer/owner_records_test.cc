@@ -49,6 +49,18 @@ TEST(OwnerRecords, ShowWhatTheNamespaceLacksAsTheDaemons) {
   EXPECT_EQ(records.shown(st).st_gid, ::getegid());
 }
 
+TEST(OwnerRecords, LendNoRightsOfTheDaemonToProgramsOfOthers) {
+  const RecordedOwners owners{true, {{0, 10}}, {{0, 1}, {5, 1}}};
+  struct stat st = {};
+  st.st_mode = S_IFREG | 06755;
+  EXPECT_EQ(OwnerRecords(RecordKind::kContainers, owners).shown(st).st_mode, S_IFREG | 06755U);
+  st.st_uid = st.st_gid = 33;
+  EXPECT_EQ(OwnerRecords(RecordKind::kContainers, owners).shown(st).st_mode, S_IFREG | 0755U);
+  // Whoever executes it where there is one id has that already.
+  const RecordedOwners alone{true, {{0, 1}}, {{0, 1}}};
+  EXPECT_EQ(OwnerRecords(RecordKind::kContainers, alone).shown(st).st_mode, S_IFREG | 06755U);
+}
+
 TEST(OwnerRecords, LeaveTheDaemonUseOfItsFiles) {
   EXPECT_EQ(OwnerRecords::mode_on_disk(S_IFREG | 04000), 0600U);
   EXPECT_EQ(OwnerRecords::mode_on_disk(S_IFDIR | 02055), 0755U);
