@@ -8,6 +8,7 @@
 #include <new>
 
 #include "fs/sys/file.h"
+#include "fs/sys/inode_marks.h"
 
 namespace layerfs::op {
 namespace {
@@ -177,7 +178,7 @@ Result<void> OpenFiles::allow_write(Node& node, OpenFile& file, int flags) {
   if (file.data == nullptr) {
     LAYERFS_TRY_ASSIGN(file.data, opened_data(node, O_RDONLY));
   }
-  LAYERFS_TRY_ASSIGN(const sys::InodeMarks marks, sys::inode_marks(file.data->get()));
+  LAYERFS_TRY_ASSIGN(const sys::InodeMarks marks, sys::holding_marks(sys::At(file.data->get())));
   const bool appends = (flags & O_APPEND) != 0 && (flags & O_TRUNC) == 0;
   if (marks.immutable || (marks.append_only && !appends)) return fail(EPERM);
   return {};

@@ -76,16 +76,6 @@ Result<struct stat> stat_fd(int fd) {
   return st;
 }
 
-Result<InodeMarks> inode_marks(int fd) { return inode_marks_of(At(fd)); }
-
-Result<InodeMarks> inode_marks_of(const At& at) {
-  struct statx st;
-  LAYERFS_TRY(check(
-      ::statx(at.fd, at.is_entry() ? at.name : "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, 0, &st)));
-  return InodeMarks{.immutable = (st.stx_attributes & STATX_ATTR_IMMUTABLE) != 0,
-                    .append_only = (st.stx_attributes & STATX_ATTR_APPEND) != 0};
-}
-
 Result<struct stat> stat_at(int dirfd, const char* name) {
   struct stat st;
   LAYERFS_TRY(check(::fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW)));

@@ -46,14 +46,6 @@ Result<struct stat> stat_fd(int fd);
 Result<struct stat> stat_at(int dirfd, const char* name);  // of a symlink: its own
 Result<struct stat> stat_of(const At& at);
 
-// Marks of chattr(1) that hold changes up, root's too. Where the file system has none: neither.
-struct InodeMarks {
-  bool immutable = false;
-  bool append_only = false;
-};
-Result<InodeMarks> inode_marks(int fd);
-Result<InodeMarks> inode_marks_of(const At& at);
-
 Result<std::string> readlink_at(int dirfd, const char* name);
 
 Result<void> make_dir(int dirfd, const char* name, mode_t mode);

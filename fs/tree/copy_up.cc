@@ -174,7 +174,7 @@ class CopyUp {
     }
     const bool has_mode = owned && !any_xattr && made.st_mode == st_.st_mode;
     if (!S_ISLNK(node_.type) && !has_mode) LAYERFS_TRY(sys::chmod_fd(fd, st_.st_mode & 07777));
-    LAYERFS_TRY(set_marks(at));
+    LAYERFS_TRY(set_marks(fd));
     return set_times(fd);
   }
 
@@ -191,7 +191,7 @@ class CopyUp {
     }
     const mode_t own = recorded ? layer::OwnerRecords::mode_on_disk(st_.st_mode) : st_.st_mode;
     if (!S_ISLNK(st_.st_mode)) LAYERFS_TRY(sys::chmod_fd(fd, own & 07777));
-    LAYERFS_TRY(set_marks(at));
+    LAYERFS_TRY(set_marks(fd));
     return set_times(fd);
   }
 
@@ -201,10 +201,11 @@ class CopyUp {
     return sys::set_times(fd, st_.st_atim, cut ? timespec{0, UTIME_NOW} : st_.st_mtim);
   }
 
-  Result<void> set_marks(const sys::At& at) {
+  Result<void> set_marks(int fd) {
+    const sys::At at(fd);
     const layer::XattrNames& names = tree_.stack().names();
     if (metacopy_) LAYERFS_TRY(sys::set_xattr(at, names.mark(layer::mark::kMetacopy), ""));
-    LAYERFS_TRY(tree_.copy_protection(node_, at));
+    LAYERFS_TRY(tree_.copy_protection(node_, source(), fd));
     if (origin_.empty()) return {};
     auto set = sys::set_xattr(at, names.mark(layer::mark::kOrigin), origin_);
     // user.* attributes are for files and directories only: then st_ino changes over a remount.

@@ -1,8 +1,10 @@
 // The marks of chattr(1) that hold changes up, root's too. The kernel would check them, but knows
 // those of its own inodes only. Of a lower inode they are what the layer's file system says; in the
 // upper they are kept aside (overlay.protattr), where they do not hold up the daemon itself.
+#include <fcntl.h>
+
 #include "fs/layer/marks.h"
-#include "fs/sys/file.h"
+#include "fs/sys/inode_marks.h"
 #include "fs/sys/xattr.h"
 #include "fs/tree/tree.h"
 
@@ -26,7 +28,7 @@ Result<layer::Protattr> Tree::protection(const ShapeToken& shape, Node& node) {
   const bool indexed = shown_lower(node)->layer->index() != nullptr;
   if (!indexed && (node.is_dir() || S_ISREG(node.type))) {
     LAYERFS_TRY_ASSIGN(const Place at, place(shape, node));
-    LAYERFS_TRY_ASSIGN(const sys::InodeMarks marks, sys::inode_marks_of(at.at()));
+    LAYERFS_TRY_ASSIGN(const sys::InodeMarks marks, sys::holding_marks(at.at()));
     note_protection(node, {.append = marks.append_only, .immutable = marks.immutable});
   }
   node.set(Node::kProtectionKnown);
@@ -68,10 +70,23 @@ Result<void> Tree::write_protection(const sys::At& at, const layer::Protattr& pr
   return removed;
 }
 
-Result<void> Tree::copy_protection(const Node& node, const sys::At& copy) const {
-  const layer::Protattr marks = known_protection(node);
-  if (!marks.append && !marks.immutable) return {};
-  return write_protection(copy, marks);
+// The kernel asks the file system below once more here, and so do we: a FUSE file system tells its
+// marks by this call only, so that they count from the copy-up on.
+Result<void> Tree::copy_protection(Node& node, const Place& from, int copy) const {
+  if (shown_lower(node)->layer->index() != nullptr) return {};
+  if (!node.is_dir() && !S_ISREG(node.type)) return {};
+  const auto lower = from.open(O_RDONLY | O_NONBLOCK);
+  // Without privilege the attributes of what may not be read can still be changed.
+  if (!lower && lower.error() != Errno(EACCES)) return fail(lower.error());
+  if (lower) {
+    LAYERFS_TRY_ASSIGN(const sys::InodeMarks marks, sys::inode_marks(lower->get()));
+    note_protection(node, {.append = marks.append_only, .immutable = marks.immutable});
+    // The upper's file system may not have them.
+    if (marks.sync || marks.no_atime) (void)sys::add_inode_marks(copy, marks);
+  }
+  const layer::Protattr held = known_protection(node);
+  if (!held.append && !held.immutable) return {};
+  return write_protection(sys::At(copy), held);
 }
 
 }  // namespace layerfs::tree

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include "fs/sys/file.h"
+#include "fs/sys/inode_marks.h"
 #include "fs/tree/tree.h"
 
 namespace layerfs::tree {
@@ -164,7 +165,7 @@ Result<void> Tree::remove_child_dir(const ShapeToken& shape, Node& dir, std::str
   LAYERFS_TRY(load(shape, child));
   LAYERFS_TRY_ASSIGN(FdRef dirfd, upper_dir(shape, dir));
   if (!shows_nothing(*child.dir)) {
-    LAYERFS_TRY_ASSIGN(const sys::InodeMarks marks, sys::inode_marks(dirfd->get()));
+    LAYERFS_TRY_ASSIGN(const sys::InodeMarks marks, sys::holding_marks(sys::At(dirfd->get())));
     return fail(marks.immutable || marks.append_only ? EPERM : ENOTEMPTY);
   }
   return remove_dir_entry(dir, *entry, dirfd->get(), child);

@@ -343,7 +343,9 @@ class Tree {
   // protection.cc: EPERM where the marks of chattr(1) forbid it.
   Result<void> allow_new_name(const ShapeToken& shape, Node& dir);
   Result<void> allow_removal(const ShapeToken& shape, Node& dir, Node& child);
-  Result<void> copy_protection(const Node& node, const sys::At& copy) const;
+  // Gives the copy of the lower inode `from`, on which `copy` is open unless it is special, the
+  // marks that `from` has.
+  Result<void> copy_protection(Node& node, const Place& from, int copy) const;
   Result<void> write_protection(const sys::At& at, const layer::Protattr& protection) const;
   static void note_protection(Node& node, const layer::Protattr& protection);
 

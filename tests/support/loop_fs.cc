@@ -33,4 +33,17 @@ std::filesystem::path mount_new_fs(const TempDir& dir, const std::string& type, 
   return point;
 }
 
+std::filesystem::path mount_new_image(const TempDir& dir, const std::string& type,
+                                      const std::filesystem::path& source) {
+  const auto point = dir.make("fs-" + type);
+  const auto image = dir / (type + ".img");
+  if (type == "erofs") {
+    must_run({"mkfs.erofs", image, source});
+  } else {
+    must_run({"mksquashfs", source, image, "-noappend", "-no-progress"});
+  }
+  must_run({"mount", "-o", "loop,ro", "-t", type, image, point});
+  return point;
+}
+
 }  // namespace layerfs::test

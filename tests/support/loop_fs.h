@@ -22,4 +22,8 @@ struct FsWishes {
 std::filesystem::path mount_new_fs(const TempDir& dir, const std::string& type,
                                    std::uint64_t bytes = 400ULL << 20, const FsWishes& wishes = {});
 
+// The same for the read-only file systems erofs and squashfs, which hold what `source` does.
+std::filesystem::path mount_new_image(const TempDir& dir, const std::string& type,
+                                      const std::filesystem::path& source);
+
 }  // namespace layerfs::test
