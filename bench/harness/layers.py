@@ -119,7 +119,7 @@ class Layers:
         for i in range(50):
             write(f"{layer}/bench/medium/{i}", MEGABYTE)
         write(f"{layer}/bench/data", (64 if self.quick else 256) * MEGABYTE)
-        write(f"{layer}/bench/program", (64 if self.quick else 256) * MEGABYTE, 0o755)
+        write(f"{layer}/bench/program", (64 if self.quick else 256) * MEGABYTE, 0o755, PROGRAM_HEAD)
         write(f"{layer}/bench/huge", (128 if self.quick else 1024) * MEGABYTE)
 
     def _make_small(self, number):
@@ -178,10 +178,16 @@ class Layers:
             out.writelines(f"{name}\n" for name in names[:5000])
 
 
-def write(path, size, mode=0o644):
+# How a shared library begins: layerfs passes through what does.
+PROGRAM_HEAD = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\x00"
+
+
+def write(path, size, mode=0o644, head=b""):
     os.makedirs(os.path.dirname(path), exist_ok=True)
     block = random.Random(size).randbytes(min(size, MEGABYTE))
     with open(path, "wb") as file:
         for at in range(0, size, len(block)):
             file.write(block[:size - at])
+        file.seek(0)
+        file.write(head)
     os.chmod(path, mode)

@@ -20,7 +20,10 @@ namespace index_flag {
 inline constexpr std::uint32_t kOpaque = 1;
 inline constexpr std::uint32_t kRedirect = 2;
 inline constexpr std::uint32_t kMetacopy = 4;
-inline constexpr std::uint32_t kProgram = 8;
+// The data has to be looked at: written without kProgram for every file with an execute bit by
+// those who did not know kProgram.
+inline constexpr std::uint32_t kMaybeProgram = 8;
+inline constexpr std::uint32_t kProgram = 0x10;
 // Kinds of xattrs that users see. No bit of a kind: the inode has none of that kind.
 inline constexpr std::uint32_t kCapability = 0x100;
 inline constexpr std::uint32_t kSecurity = 0x200;

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
 #include <deque>
 #include <string>
 #include <string_view>
@@ -14,6 +13,7 @@
 
 #include "fs/layer/dir_marks.h"
 #include "fs/layer/index_builder.h"
+#include "fs/layer/program.h"
 #include "fs/layer/xattr_names.h"
 #include "fs/sys/file.h"
 #include "fs/sys/unique_fd.h"
@@ -47,15 +47,11 @@ std::uint32_t kind_of_xattr(std::string_view name) {
   return index_flag::kOther;
 }
 
-Result<bool> is_program(int dirfd, const char* name, const struct stat& st) {
-  if (!S_ISREG(st.st_mode)) return false;
-  if ((st.st_mode & 0111) != 0) return true;
-  char magic[4];
-  if (st.st_size < static_cast<off_t>(sizeof magic)) return false;
+// Whether the data that lies in `name` is a program's.
+Result<bool> holds_program(int dirfd, const char* name, const struct stat& st) {
+  if (!S_ISREG(st.st_mode) || st.st_size < static_cast<off_t>(kSmallestProgram)) return false;
   LAYERFS_TRY_ASSIGN(const sys::UniqueFd fd, sys::open_beneath(dirfd, name, O_RDONLY | O_NOATIME));
-  const ssize_t got = ::pread(fd.get(), magic, sizeof magic, 0);
-  if (got < 0) return fail(Errno::last());
-  return got == sizeof magic && std::memcmp(magic, "\177ELF", sizeof magic) == 0;
+  return is_program(fd.get());
 }
 
 // A walk over one layer, into a builder. `path()` tells how far it came.
@@ -147,8 +143,8 @@ class Walk {
     if (S_ISLNK(st.st_mode)) {
       LAYERFS_TRY_ASSIGN(about.text, sys::readlink_at(dirfd, name));
     }
-    LAYERFS_TRY_ASSIGN(const bool program, is_program(dirfd, name, st));
-    if (program) about.flags |= index_flag::kProgram;
+    LAYERFS_TRY_ASSIGN(const bool program, holds_program(dirfd, name, st));
+    if (program) about.flags |= index_flag::kProgram | index_flag::kMaybeProgram;
     return about;
   }
 

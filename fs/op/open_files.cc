@@ -3,10 +3,9 @@
 #include <fcntl.h>
 
 #include <algorithm>
-#include <array>
-#include <cstring>
 #include <new>
 
+#include "fs/layer/program.h"
 #include "fs/sys/file.h"
 #include "fs/sys/inode_marks.h"
 
@@ -14,16 +13,6 @@ namespace layerfs::op {
 namespace {
 
 using tree::Node;
-
-// A program or a shared library: what nobody rewrites in place (package managers replace it by
-// rename), and what is mapped most.
-bool is_program(int fd) {
-  auto st = sys::stat_fd(fd);
-  if (st && (st->st_mode & 0111) != 0) return true;
-  std::array<std::byte, 4> magic{};
-  auto length = sys::read_at(fd, magic, 0);
-  return length && *length == magic.size() && std::memcmp(magic.data(), "\177ELF", 4) == 0;
-}
 
 DataFd share(sys::UniqueFd fd) { return std::make_shared<const sys::UniqueFd>(std::move(fd)); }
 
@@ -68,7 +57,8 @@ Result<void> OpenFiles::start(Node& node, OpenFile& file, bool write, sys::Uniqu
   } else {
     LAYERFS_TRY_ASSIGN(file.data, opened_data(node, write ? O_RDWR : O_RDONLY));
   }
-  if (!(wanted ? *wanted : is_program(file.data->get()))) return {};
+  // A read error is that of the reads that follow, through the page cache.
+  if (!(wanted ? *wanted : layer::is_program(file.data->get()).value_or(false))) return {};
   // A file whose kind the kernel cannot back (a stacked file system too deep, say) is served
   // cached.
   if (auto id = backing_->open(file.data->get())) {

@@ -177,7 +177,11 @@ std::optional<bool> Tree::is_program(const Node& node) const {
   if (node.has(Node::kUpper)) return std::nullopt;
   const auto inode = indexed_inode(node, *shown_lower(node));
   if (!inode || !*inode) return std::nullopt;
-  return ((*inode)->flags & layer::index_flag::kProgram) != 0;
+  const std::uint32_t flags = (*inode)->flags;
+  if ((flags & layer::index_flag::kMetacopy) != 0) return std::nullopt;
+  if ((flags & layer::index_flag::kProgram) != 0) return true;
+  if ((flags & layer::index_flag::kMaybeProgram) != 0) return std::nullopt;
+  return false;
 }
 
 }  // namespace layerfs::tree

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <map>
 #include <optional>
@@ -17,6 +18,7 @@
 
 #include "fs/sys/unique_fd.h"
 #include "tests/mount/live_mount.h"
+#include "tests/support/command.h"
 #include "tests/support/temp_dir.h"
 
 namespace layerfs::test {
@@ -33,6 +35,9 @@ class RequestCount : public testing::Test {
       write_file(dir_ / "upper/dir" / ("u" + name), "upper " + name);
     }
     std::filesystem::create_symlink("f", dir_ / "lower/dir/link");
+    std::filesystem::copy("/bin/true", dir_ / "lower/dir/program");
+    write_file(dir_ / "lower/dir/script", "#!/bin/sh\necho ran\n");
+    ::chmod((dir_ / "lower/dir/script").c_str(), 0755);
     dir_.make("work");
     mount_.emplace(options());
     // What the kernel asks only once in the life of a mount.
@@ -125,7 +130,7 @@ TEST_F(RequestCount, WithTheWritebackCacheAListingLeavesEachFileToOneLookup) {
       EXPECT_TRUE(has(entry.path()));
     }
   });
-  EXPECT_EQ(made.at("LOOKUP"), 1U + 6U) << testing::PrintToString(made);  // dir; not link
+  EXPECT_EQ(made.at("LOOKUP"), 1U + 8U) << testing::PrintToString(made);  // dir; not link
 }
 
 TEST_F(RequestCount, ReadingAnUpperFileIsOpenAndRelease) {
@@ -233,6 +238,22 @@ TEST_F(RequestCount, ALowerFileIsReadOnce) {
             Requests({{"OPEN", 1}, {"READ", 1}, {"RELEASE", 1}}));
   EXPECT_EQ(requests_of([&] { EXPECT_EQ(read_file(root_ / "dir/f"), "lower f"); }),
             Requests({{"OPEN", 1}, {"RELEASE", 1}}));
+}
+
+// Run once before, so that the kernel knows the name.
+TEST_F(RequestCount, RunningALowerProgramReadsNothingThroughTheDaemon) {
+  const std::string program = root_ / "dir/program";
+  EXPECT_TRUE(run({program}).ok());
+  EXPECT_EQ(requests_of([&] { EXPECT_TRUE(run({program}).ok()); }),
+            Requests({{"GETXATTR", 1}, {"OPEN", 1}, {"RELEASE", 1}}));
+  std::ofstream("/proc/sys/vm/drop_caches") << "1";
+  EXPECT_FALSE(requests_of([&] { EXPECT_TRUE(run({program}).ok()); }).contains("READ"));
+}
+
+TEST_F(RequestCount, ALowerScriptIsReadOnce) {
+  const std::string script = root_ / "dir/script";
+  EXPECT_EQ(requests_of([&] { EXPECT_EQ(run({script}).out, "ran\n"); }).at("READ"), 1U);
+  EXPECT_FALSE(requests_of([&] { EXPECT_EQ(run({script}).out, "ran\n"); }).contains("READ"));
 }
 
 TEST_F(RequestCount, AppendingToALowerFileIsOpenAndOneGetxattrAndRelease) {

@@ -18,6 +18,7 @@
 
 #include "fs/sys/unique_fd.h"
 #include "tests/mount/live_mount.h"
+#include "tests/support/elf_file.h"
 #include "tests/support/temp_dir.h"
 
 namespace layerfs::test {
@@ -62,9 +63,11 @@ std::string read_all(int fd) {
   return all;
 }
 
-std::string old_content() {
-  std::string content(kSize, 'a');
-  for (std::size_t i = 0; i < kSize; i += 10) content[i] = static_cast<char>('b' + i / 1000 % 20);
+// What is in the lower layer's `file`.
+std::string old_content(const std::string& file) {
+  std::string content = file == "program" ? elf_file(ET_EXEC, kSize) : std::string(kSize, 'a');
+  for (std::size_t i = sizeof(Elf64_Ehdr); i < kSize; i += 10)
+    content[i] = static_cast<char>('b' + i / 1000 % 20);
   return content;
 }
 
@@ -142,6 +145,7 @@ struct Setting {
 
 const Setting kSettings[] = {
     {"Default", PassthroughPolicy::kAuto, "data", true},
+    {"DefaultForExecutableData", PassthroughPolicy::kAuto, "executable-data", true},
     {"UpperPassedThrough", PassthroughPolicy::kUpper, "program", true},
     {"NothingPassedThrough", PassthroughPolicy::kNone, "program", true},
     {"WritebackCache", PassthroughPolicy::kNone, "program", true, true},
@@ -167,9 +171,10 @@ void perform(const Change& change, const std::string& path, Writer writer) {
 class Stale : public testing::TestWithParam<std::tuple<Setting, Change, Writer>> {
  protected:
   Stale() {
-    write_file(dir_ / "lower/data", old_content());
-    write_file(dir_ / "lower/program", old_content());
-    ::chmod((dir_ / "lower/program").c_str(), 0755);
+    for (const char* name : {"data", "executable-data", "program"}) {
+      write_file(dir_ / "lower" / name, old_content(name));
+      if (name != std::string("data")) ::chmod((dir_ / "lower" / name).c_str(), 0755);
+    }
     for (const char* name : {"upper", "work", "mnt"}) dir_.make(name);
   }
   fuse::MountOptions options(PassthroughPolicy policy) const {
@@ -215,11 +220,12 @@ TEST_P(Stale, NothingThatFollowsShowsOldData) {
   const auto& [setting, change, writer] = GetParam();
   mount_writable(setting);
   const std::string path = dir_ / "mnt" / setting.file;
+  const std::string original = old_content(setting.file);
   const View before(path);
   before.touch();
   perform(change, path, writer);
-  const std::string content = change.expected(old_content());
-  const std::string old = setting.old_views_follow ? content : old_content();
+  const std::string content = change.expected(original);
+  const std::string old = setting.old_views_follow ? content : original;
   const View after(path);
   before.expect(old, "an older");
   after.expect(content, "a newer");
@@ -234,7 +240,7 @@ TEST_P(Stale, NothingThatFollowsShowsOldData) {
   struct stat st = {};
   EXPECT_EQ(::stat(path.c_str(), &st), 0);
   EXPECT_EQ(static_cast<std::size_t>(st.st_size), content.size());
-  EXPECT_TRUE(read_file(dir_ / "lower" / setting.file) == old_content()) << "the lower changed";
+  EXPECT_TRUE(read_file(dir_ / "lower" / setting.file) == original) << "the lower changed";
 }
 
 // A second change, when the file is in the upper and the old views are still there.
@@ -242,14 +248,15 @@ TEST_P(Stale, NorAfterASecondChange) {
   const auto& [setting, change, writer] = GetParam();
   mount_writable(setting);
   const std::string path = dir_ / "mnt" / setting.file;
+  const std::string original = old_content(setting.file);
   const View before(path);
   before.touch();
   ASSERT_TRUE(write_some(path.c_str()));
   const View between(path);
   between.touch();
   perform(change, path, writer);
-  const std::string content = change.expected(put(old_content(), 5000, "written"));
-  before.expect(setting.old_views_follow ? content : old_content(), "an older");
+  const std::string content = change.expected(put(original, 5000, "written"));
+  before.expect(setting.old_views_follow ? content : original, "an older");
   between.expect(content, "a middle");
   between.forget_pages();
   between.expect(content, "a middle, evicted");
@@ -269,12 +276,13 @@ class ReadOnly : public Stale {};
 
 TEST_P(ReadOnly, EveryViewShowsTheLayerAndNothingCanBeWritten) {
   mount_.emplace(options(std::get<0>(GetParam()).policy));
-  const std::string path = dir_ / "mnt" / std::get<0>(GetParam()).file;
+  const std::string file = std::get<0>(GetParam()).file;
+  const std::string path = dir_ / "mnt" / file;
   const View view(path);
-  view.expect(old_content(), "the");
+  view.expect(old_content(file), "the");
   view.forget_pages();
   std::ofstream("/proc/sys/vm/drop_caches") << "3";
-  view.expect(old_content(), "the dropped");
+  view.expect(old_content(file), "the dropped");
   for (const std::string& way : {path, "/proc/self/fd/" + std::to_string(view.fd.get())}) {
     EXPECT_EQ(::open(way.c_str(), O_RDWR | O_CLOEXEC), -1);
     EXPECT_EQ(errno, EROFS);

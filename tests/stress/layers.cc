@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "tests/stress/actor.h"
+#include "tests/support/elf_file.h"
 #include "tests/support/temp_dir.h"
 
 namespace layerfs::test {
@@ -22,7 +23,7 @@ std::string text(std::size_t size, char fill) { return std::string(size, fill); 
 void make_dir_content(const fs::path& dir, char fill) {
   for (int i = 0; i < 8; ++i)
     write_file(dir / ("f" + std::to_string(i)), text(static_cast<std::size_t>(i) * 9000, fill));
-  write_file(dir / "f6", "\177ELF" + text(20'000, fill));
+  write_file(dir / "f6", elf_file(ET_EXEC) + text(20'000, fill));
   must(::chmod((dir / "f6").c_str(), 0755) == 0, "a program");
   fs::remove(dir / "f7");
   fs::create_symlink("f1", dir / "f7");

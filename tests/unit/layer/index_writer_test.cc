@@ -17,6 +17,7 @@
 #include "fs/layer/index.h"
 #include "fs/sys/unique_fd.h"
 #include "tests/support/command.h"
+#include "tests/support/elf_file.h"
 #include "tests/support/loop_fs.h"
 #include "tests/support/temp_dir.h"
 
@@ -177,17 +178,40 @@ TEST(WriteIndex, ReadsRedirectsAndMetacopy) {
   EXPECT_EQ(inode_at(*index, "file").flags, index_flag::kRedirect | index_flag::kMetacopy);
 }
 
-TEST(WriteIndex, TellsProgramsAndLibraries) {
-  const IndexedLayer layer(
-      "printf '#!/bin/sh' > script; chmod +x script; printf '\\177ELFxxxx' > library; echo text > "
-      "text;"
-      "printf '\\177EL' > short; mkdir directory");
-  const auto index = layer.indexed();
-  EXPECT_EQ(inode_at(*index, "script").flags, index_flag::kProgram);
-  EXPECT_EQ(inode_at(*index, "library").flags, index_flag::kProgram);
-  for (const char* name : {"text", "short", "directory"}) {
-    EXPECT_EQ(inode_at(*index, name).flags, 0u) << name;
+// A layer of programs of each kind, other files with execute bits, and what is between.
+class WriteIndexOfPrograms : public testing::Test {
+ protected:
+  WriteIndexOfPrograms() {
+    test::write_file(layer_.root() / "program", test::elf_file(ET_EXEC, 5000));
+    test::write_file(layer_.root() / "library", test::elf_file(ET_DYN));
+    test::write_file(layer_.root() / "object", test::elf_file(ET_REL, 5000));
+    test::write_file(layer_.root() / "core", test::elf_file(ET_CORE, 5000));
+    const test::Ran ran = test::shell(
+        "chmod 755 program object core; chmod 644 library; ln program link; mkdir dir;"
+        "ln library dir/link; seq 100 > data; echo '#!/bin/sh' > script; seq 100 >> script;"
+        "touch empty; truncate -s 1G sparse; truncate -s 5000 metacopy;"
+        "setfattr -n trusted.overlay.metacopy -v '' metacopy; head -c 51 program > short;"
+        "chmod 777 data script empty sparse metacopy short; ln -s program symlink; mkfifo fifo",
+        {.directory = layer_.root()});
+    EXPECT_TRUE(ran.ok()) << ran.err;
+    index_ = layer_.indexed();
   }
+  std::uint32_t flags_of(const path& name) const { return inode_at(*index_, name).flags; }
+
+  const IndexedLayer layer_{""};
+  std::unique_ptr<Index> index_;
+};
+
+TEST_F(WriteIndexOfPrograms, TellsThemUnderEachName) {
+  for (const char* name : {"program", "link", "library", "dir/link"})
+    EXPECT_EQ(flags_of(name), index_flag::kProgram | index_flag::kMaybeProgram) << name;
+}
+
+TEST_F(WriteIndexOfPrograms, IgnoresExecuteBits) {
+  for (const char* name :
+       {"object", "core", "data", "script", "empty", "sparse", "short", "dir", "symlink", "fifo"})
+    EXPECT_EQ(flags_of(name), 0U) << name;
+  EXPECT_EQ(flags_of("metacopy"), index_flag::kMetacopy);
 }
 
 TEST(WriteIndex, TellsKindsOfXattrs) {

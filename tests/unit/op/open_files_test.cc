@@ -1,17 +1,23 @@
 // How often files are registered with the kernel and given back.
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <filesystem>
+#include <map>
 #include <set>
 #include <string>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "fs/layer/index.h"
+#include "fs/layer/index_builder.h"
 #include "fs/op/file.h"
 #include "fs/op/file_system.h"
 #include "fs/op/lookup.h"
 #include "fs/op/namespace.h"
+#include "fs/sys/unique_fd.h"
+#include "tests/support/elf_file.h"
 #include "tests/support/temp_dir.h"
 
 namespace layerfs::op {
@@ -34,13 +40,41 @@ class OpenFilesTest : public testing::Test {
  protected:
   OpenFilesTest() {
     for (int i = 0; i < 1000; ++i) test::write_file(dir_ / "upper" / std::to_string(i), "upper");
-    test::write_file(dir_ / "lower/program", "\177ELF");
+    add("program", 0755, test::elf_file(ET_EXEC));
+    add("library", 0644, test::elf_file(ET_DYN));
+    add("object", 0755, test::elf_file(ET_REL));
+    add("script", 0755, "#!/bin/sh\n");
+    add("data", 0777, std::string(5000, 'x'));
+    mount("");
+  }
+
+  void add(const char* name, mode_t mode, const std::string& content) const {
+    test::write_file(dir_ / "lower" / name, content);
+    ASSERT_EQ(::chmod((dir_ / "lower" / name).c_str(), mode), 0);
+  }
+  // `index` describes the lower layer, if it is not empty.
+  void mount(const std::string& index) {
     StackOptions options;
     options.lowerdirs = {dir_ / "lower"};
+    options.layer_indexes = {index};
     options.upperdir = dir_ / "upper";
     options.workdir = dir_.make("work");
+    fs_.reset();
     fs_ = *open_file_system(options);
     set_backing(*fs_, &registry_);
+  }
+  // An index of the lower layer that says nothing but `flags` of each file.
+  std::string index_of(const std::map<std::string, std::uint32_t>& flags) const {
+    struct stat attr = {};
+    ::stat((dir_ / "lower").c_str(), &attr);
+    layer::IndexBuilder builder({}, attr, 0);
+    for (const auto& [name, of] : flags) {
+      ::stat((dir_ / "lower" / name).c_str(), &attr);
+      EXPECT_TRUE(builder.add_entry(0, name, builder.add_inode(attr, of).value()));
+    }
+    const sys::UniqueFd fd(::open((dir_ / "index").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644));
+    EXPECT_TRUE(builder.write(fd.get()));
+    return dir_ / "index";
   }
 
   NodeId node(const std::string& name) { return lookup(*fs_, kRootNode, name)->node; }
@@ -54,6 +88,27 @@ class OpenFilesTest : public testing::Test {
   Registry registry_;  // outlives the file system
   FileSystemPtr fs_;
 };
+
+TEST_F(OpenFilesTest, OfALowerLayerProgramsAndLibrariesArePassedThrough) {
+  for (const char* name : {"program", "library"})
+    EXPECT_EQ(open_and_close(node(name), O_RDONLY).mode, IoMode::kPassthrough) << name;
+  for (const char* name : {"object", "script", "data"})
+    EXPECT_EQ(open_and_close(node(name), O_RDONLY).mode, IoMode::kCached) << name;
+}
+
+TEST_F(OpenFilesTest, WhatTheIndexSaysOfAFileCounts) {
+  mount(index_of({{"program", 0}, {"data", layer::index_flag::kProgram}}));
+  EXPECT_EQ(open_and_close(node("program"), O_RDONLY).mode, IoMode::kCached);
+  EXPECT_EQ(open_and_close(node("data"), O_RDONLY).mode, IoMode::kPassthrough);
+}
+
+// As indexes of old say it of each file with an execute bit.
+TEST_F(OpenFilesTest, OfWhatMayBeAProgramTheDataIsLookedAt) {
+  mount(index_of({{"program", layer::index_flag::kMaybeProgram},
+                  {"script", layer::index_flag::kMaybeProgram}}));
+  EXPECT_EQ(open_and_close(node("program"), O_RDONLY).mode, IoMode::kPassthrough);
+  EXPECT_EQ(open_and_close(node("script"), O_RDONLY).mode, IoMode::kCached);
+}
 
 TEST_F(OpenFilesTest, WhatWasReadStaysRegistered) {
   const NodeId id = node("1");
