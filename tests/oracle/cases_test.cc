@@ -31,7 +31,7 @@ TEST_P(OracleCases, LayerfsDoesAsTheKernel) {
   const std::string file = std::string(LAYERFS_ORACLE_CASES) + "/" + GetParam() + ".case";
   const Outcome<Case> test = parse_case(read_text(file));
   ASSERT_TRUE(test) << test.error().sentence;
-  const Lab lab = make_lab({SubjectKind::kLayerfs, test::layerfs_program(), "passthrough=upper"});
+  const Lab lab = make_lab({SubjectKind::kLayerfs, test::layerfs_program(), ""});
   const auto findings = run_case(*test, lab);
   ASSERT_TRUE(findings) << findings.error().sentence;
   for (const Finding& finding : *findings)

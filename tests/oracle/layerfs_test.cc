@@ -8,7 +8,7 @@
 namespace layerfs::oracle {
 namespace {
 
-Lab lab(const std::string& extra = "passthrough=upper") {
+Lab lab(const std::string& extra = "") {
   return make_lab({SubjectKind::kLayerfs, test::layerfs_program(), extra});
 }
 

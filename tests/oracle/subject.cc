@@ -23,9 +23,6 @@
 namespace layerfs::oracle {
 namespace {
 
-// Programs of the lowers not passed through: their open readers would keep the old data at a
-// copy-up, as documented, and differ from the kernel's.
-constexpr const char* kNoStaleReaders = "passthrough=upper";
 constexpr std::chrono::seconds kMountLimit{20};
 constexpr std::chrono::seconds kUnmountLimit{20};
 
@@ -91,7 +88,7 @@ Outcome<Subject> parse_subject(const std::string& name, const std::string& layer
   if (name == "overlay") return Subject{SubjectKind::kOverlay, "", ""};
   if (name == "fuse-overlayfs") return Subject{SubjectKind::kFuseOverlayfs, name, ""};
   if (name == "layerfs" || name == "layerfs-indexed")
-    return Subject{SubjectKind::kLayerfs, layerfs_program, kNoStaleReaders, name != "layerfs"};
+    return Subject{SubjectKind::kLayerfs, layerfs_program, "", name != "layerfs"};
   return refuse(
       fmt::format("no subject {}: overlay, fuse-overlayfs, layerfs or layerfs-indexed", name),
       EINVAL);
