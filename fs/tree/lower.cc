@@ -103,6 +103,15 @@ Result<layer::Marks> Tree::lower_marks(const LowerDirPtr& dir, bool more_below) 
   return marks;
 }
 
+Result<layer::Marks> Tree::lower_file_marks(const LowerFile& file) {
+  if (const layer::Index* index = index_of(*file.dir)) {
+    LAYERFS_TRY_ASSIGN(const IndexedInode inode, find_inode(*index, *file.dir, file.name.view()));
+    return marks_of(inode);
+  }
+  LAYERFS_TRY_ASSIGN(FdRef fd, lower_dir(file.dir));
+  return layer::read_marks(sys::At(fd->get(), file.name.c_str()), stack_->names());
+}
+
 Result<void> Tree::list_lower(const LowerDirPtr& dir,
                               const std::function<Result<void>(const layer::Listed&)>& fn) {
   if (const layer::Index* index = index_of(*dir)) {
@@ -162,15 +171,6 @@ bool Tree::has_no_xattrs(const Node& node) const {
   if (node.has(Node::kUpper)) return false;
   const auto inode = indexed_inode(node, *shown_lower(node));
   return inode && *inode && ((*inode)->flags & layer::index_flag::kAnyXattr) == 0;
-}
-
-bool Tree::is_known_whole(const LowerFile& file) {
-  const layer::Index* index = index_of(*file.dir);
-  if (index == nullptr) return false;
-  const auto entry = index->find(file.dir->slot, file.name.view());
-  if (!entry || !*entry || (*entry)->whiteout()) return false;
-  const auto inode = index->inode((*entry)->slot);
-  return inode && (inode->flags & layer::index_flag::kMetacopy) == 0;
 }
 
 std::optional<bool> Tree::is_program(const Node& node) const {

@@ -208,9 +208,12 @@ Result<struct stat> Tree::present(Node& node, struct stat st) {
     return st;
   }
   if (node.has(Node::kDetached) && !node.has(Node::kUpper)) st.st_nlink = 0;
-  if (node.has(Node::kMetacopy)) {
-    LAYERFS_TRY_ASSIGN(struct stat data, lower_stat(node.lower.dir, node.lower.name));
-    st.st_blocks = data.st_blocks;
+  if (S_ISREG(node.type) && !has_upper_data(node)) {
+    LAYERFS_TRY_ASSIGN(const LowerFile data, data_of(node.lower));
+    if (node.has(Node::kUpper) || data.dir.get() != node.lower.dir.get()) {
+      LAYERFS_TRY_ASSIGN(const struct stat holder, lower_stat(data.dir, data.name));
+      st.st_blocks = holder.st_blocks;
+    }
   }
   return st;
 }
@@ -240,22 +243,25 @@ Result<LowerDirs> Tree::merged_below(const LowerDirPtr& dir) {
   return chain;
 }
 
-Result<sys::UniqueFd> Tree::open_lower_data(const LowerFile& from, int flags) {
+Result<LowerFile> Tree::data_of(const LowerFile& from) {
   LowerFile file = from;
   for (;;) {
-    LAYERFS_TRY_ASSIGN(FdRef dir, lower_dir(file.dir));
-    LAYERFS_TRY_ASSIGN(sys::UniqueFd fd,
-                       sys::open_beneath(dir->get(), file.name.c_str(), flags | O_NOFOLLOW));
     const std::size_t below = file.dir->position + 1;
-    if (below == stack_->roots().size() || is_known_whole(file)) return fd;
-    LAYERFS_TRY_ASSIGN(layer::Marks marks, layer::read_marks(sys::At(fd.get()), stack_->names()));
-    if (!marks.metacopy) return fd;
+    if (below == stack_->roots().size()) return file;
+    LAYERFS_TRY_ASSIGN(const layer::Marks marks, lower_file_marks(file));
+    if (!marks.metacopy) return file;
     // Without a redirect the data has the same name in the directories that merge below.
     LAYERFS_TRY_ASSIGN(const LowerDirs siblings, merged_below(file.dir));
     const std::string_view target =
         marks.redirect.empty() ? file.name.view() : std::string_view(marks.redirect);
     LAYERFS_TRY_ASSIGN(file, follow_file(siblings, below, target));
   }
+}
+
+Result<sys::UniqueFd> Tree::open_lower_data(const LowerFile& file, int flags) {
+  LAYERFS_TRY_ASSIGN(const LowerFile data, data_of(file));
+  LAYERFS_TRY_ASSIGN(FdRef dir, lower_dir(data.dir));
+  return sys::open_beneath(dir->get(), data.name.c_str(), flags | O_NOFOLLOW);
 }
 
 }  // namespace layerfs::tree

@@ -153,8 +153,6 @@ class Tree {
   Result<std::string> readlink(const ShapeToken& shape, Node& node);
   // True if it is known, without asking the layer, that users see no xattrs.
   bool has_no_xattrs(const Node& node) const;
-  // Whether an index tells that a lower file's data is where its name is.
-  bool is_known_whole(const LowerFile& file);
   // Whether the data of a lower file is a program or shared library, where an index tells.
   std::optional<bool> is_program(const Node& node) const;
   // The file that holds the data now: of the upper, or read-only of a lower.
@@ -268,6 +266,8 @@ class Tree {
   Result<bool> lower_hides(const LowerDirPtr& dir, const Name& name);
   // `more_below`: whether it is opaque matters, which AUFS needs a further look for.
   Result<layer::Marks> lower_marks(const LowerDirPtr& dir, bool more_below);
+  // Of a regular file: an index tells of its metacopy and redirect marks only.
+  Result<layer::Marks> lower_file_marks(const LowerFile& file);
   // Entries' ino is the layer's own, or 0 where only the entry's inode can tell.
   Result<void> list_lower(const LowerDirPtr& dir,
                           const std::function<Result<void>(const layer::Listed&)>& fn);
@@ -287,6 +287,9 @@ class Tree {
   Result<std::string> upper_path(const Node& dir) const;
   Result<sys::UniqueFd> open_upper_dir(const Node& dir) const;
   static Result<sys::UniqueFd> open_long_path(int root, const std::string& path);
+  // Where the data of a regular file is: in `file` itself, or, if that is a metacopy, in a file
+  // of a layer below. EIO if that is not there.
+  Result<LowerFile> data_of(const LowerFile& file);
   Result<sys::UniqueFd> open_lower_data(const LowerFile& file, int flags);
   // `st` of the layer's inode as the union shows it.
   Result<struct stat> present(Node& node, struct stat st);
