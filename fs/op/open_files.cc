@@ -128,10 +128,9 @@ std::unique_ptr<OpenFile> OpenFiles::take_kept(Guard& guard, NodeId id) noexcept
 std::unique_ptr<OpenFile> OpenFiles::keep(Guard& guard, NodeId id,
                                           std::unique_ptr<OpenFile> file) noexcept {
   if (!file->passthrough || file->backing_writable) return file;
-  if (file->writable) {
-    file->data.reset();
-    file->writable = false;
-  }
+  // The kernel has its own; whoever wants one here opens it.
+  file->data.reset();
+  file->writable = false;
   std::unique_ptr<OpenFile> oldest;
   if (guard.kept.size() == kKeptPerGuard) {
     oldest = std::move(guard.kept.back().file);

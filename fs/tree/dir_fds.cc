@@ -1,6 +1,22 @@
 #include "fs/tree/dir_fds.h"
 
+#include <sys/resource.h>
+
+#include <algorithm>
+
 namespace layerfs::tree {
+namespace {
+
+std::size_t fitting_capacity() {
+  constexpr std::size_t kMost = 1024;
+  rlimit files = {};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return kMost;
+  return std::min<std::size_t>(kMost, files.rlim_cur / 4);
+}
+
+}  // namespace
+
+DirFds::DirFds() : DirFds(fitting_capacity()) {}
 
 DirFds::DirFds(std::size_t capacity) : shard_capacity_(capacity / 8 + 1) {}
 
@@ -39,6 +55,15 @@ void DirFds::erase(std::uint64_t key) {
   erased = std::move(it->second->fd);
   s.recent.erase(it->second);
   s.by_key.erase(it);
+}
+
+void DirFds::clear() {
+  for (Shard& s : shards_) {
+    std::list<Slot> closed;  // after the lock is given back
+    std::lock_guard lock(s.mutex);
+    closed.swap(s.recent);
+    s.by_key.clear();
+  }
 }
 
 }  // namespace layerfs::tree

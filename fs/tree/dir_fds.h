@@ -19,11 +19,15 @@ using FdRef = std::shared_ptr<const sys::UniqueFd>;
 // never changes, an entry is never wrong. Thread-safe.
 class DirFds {
  public:
-  explicit DirFds(std::size_t capacity = 1024);
+  // As many as take no more than a quarter of what the process may have.
+  DirFds();
+  explicit DirFds(std::size_t capacity);
 
   FdRef find(std::uint64_t key);
   FdRef insert(std::uint64_t key, sys::UniqueFd fd);
   void erase(std::uint64_t key);
+  // Closes what nobody uses.
+  void clear();
 
  private:
   struct Slot {

@@ -5,6 +5,8 @@
 // ("L+0") then, which never does: whenever the daemon dies, the count is known.
 #include <fcntl.h>
 
+#include <algorithm>
+
 #include "fs/layer/marks.h"
 #include "fs/layer/origin.h"
 #include "fs/sys/file.h"
@@ -28,7 +30,8 @@ Result<int> Tree::union_nlink(const sys::At& at, const struct stat& st, const Lo
   const int own = static_cast<int>(st.st_nlink);
   LAYERFS_TRY_ASSIGN(const auto mark, read_nlink(at, stack_->names()));
   if (!mark) return own;
-  if (mark->of_upper) return own + mark->difference;
+  // The mark of a removed inode still counts the name in the index that is gone.
+  if (mark->of_upper) return std::max(own + mark->difference, 0);
   if (lower.dir != nullptr) {
     LAYERFS_TRY_ASSIGN(const struct stat from, lower_stat(lower.dir, lower.name));
     return static_cast<int>(from.st_nlink) + mark->difference;

@@ -108,6 +108,7 @@ Result<void> Tree::link_lower_name(const ShapeToken& shape, Node& node,
   (void)sys::set_times(dirfd->get(), before.st_atim, before.st_mtim);
   entry->top = Entry::kInUpper;
   entry->lower_below = true;
+  if (const auto st = sys::stat_fd(inode.get())) note_name(node, dir, *entry, *st);
   return {};
 }
 
@@ -128,16 +129,10 @@ void Tree::enter_link(Node& node, Node& dir, std::string_view name) {
   // Another name of a known node: its inode number is the node's as long as that is known.
   entry.set_ino(0);
   entry.whiteout = false;
-  if (node.parent.load() == nullptr && !node.has(Node::kIndexed)) {
-    // O_TMPFILE: this is its first name.
-    node.name = entry.name;
-    pin(dir);
-    node.parent = &dir;
-    node.clear(Node::kDetached);
-    entry.set_node(node);
-    return;
-  }
+  // The first name of an O_TMPFILE, or the first that is known.
+  if (give_place(node, dir, entry)) return;
   hard_links_.insert(node);
+  other_names_.add(node.id, {dir.id, dir.dir->key_of(entry)});
 }
 
 }  // namespace layerfs::tree

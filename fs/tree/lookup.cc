@@ -58,14 +58,19 @@ Result<Tree::Made> Tree::make_node(const ShapeToken& shape, Node& dir, Entry& en
   const bool was_linked = !S_ISDIR(st.st_mode) && in_upper && !hard_links_.empty();
   if (linked || was_linked) {
     if (Node* known = hard_links_.find_and_count(node->ino)) {
-      if (!in_upper) remember_lower_name(*known, dir, entry);
+      if (in_upper)
+        note_name(*known, dir, entry, st);
+      else
+        remember_lower_name(*known, dir, entry);
       return Made{known, std::nullopt};
     }
     if (!in_upper) {
-      LAYERFS_TRY_ASSIGN(std::unique_ptr<Node> indexed, make_indexed_node(node->lower, node->ino));
-      if (indexed != nullptr) {
-        keep_id(*indexed, dir, entry, true);
-        Node& made = table_.insert(std::move(indexed));
+      LAYERFS_TRY_ASSIGN(Indexed indexed, make_indexed_node(node->lower, node->ino));
+      if (indexed.node != nullptr) {
+        keep_id(*indexed.node, dir, entry, true);
+        if (!unplaced_.keep_by_handle(indexed.node->id, indexed.fd.get(), ""))
+          unplaced_.keep(indexed.node->id, std::move(indexed.fd));
+        Node& made = table_.insert(std::move(indexed.node));
         hard_links_.insert(made);
         remember_lower_name(made, dir, entry);
         return Made{&made, std::nullopt};
@@ -81,14 +86,14 @@ Result<Tree::Made> Tree::make_node(const ShapeToken& shape, Node& dir, Entry& en
   return Made{&made, shown};
 }
 
-Result<std::unique_ptr<Node>> Tree::make_indexed_node(const LowerFile& lower, ino_t ino) {
-  if (upper() == nullptr || !upper()->work->index_in_use()) return nullptr;
+Result<Tree::Indexed> Tree::make_indexed_node(const LowerFile& lower, ino_t ino) {
+  if (upper() == nullptr || !upper()->work->index_in_use()) return Indexed{};
   LAYERFS_TRY_ASSIGN(FdRef dirfd, lower_dir(lower.dir));
   const std::string origin =
       stack_->make_origin(lower.dir->layer->device(), dirfd->get(), lower.name.c_str());
-  if (origin.empty()) return nullptr;
+  if (origin.empty()) return Indexed{};
   auto fd = sys::open_entry(upper()->work->index(), layer::index_name(origin).c_str());
-  if (!fd && fd.error() == Errno(ENOENT)) return nullptr;
+  if (!fd && fd.error() == Errno(ENOENT)) return Indexed{};
   if (!fd) return fail(fd.error());
   LAYERFS_TRY_ASSIGN(struct stat st, sys::stat_fd(fd->get()));
   if (S_ISDIR(st.st_mode)) return fail(EIO);  // it cannot be a copy of a file
@@ -96,11 +101,10 @@ Result<std::unique_ptr<Node>> Tree::make_indexed_node(const LowerFile& lower, in
   auto node = std::make_unique<Node>(table_.new_id(), ino, st.st_mode);
   node->lower = lower;
   node->lookups = 1;
-  node->detached_fd = std::move(*fd);
   node->flags = Node::kUpper | Node::kIndexed | Node::kDetached;
   note_protection(*node, layer::parse_protattr(marks.protattr));
   if (marks.metacopy && S_ISREG(st.st_mode)) node->set(Node::kMetacopy);
-  return node;
+  return Indexed{std::move(node), std::move(*fd)};
 }
 
 Result<std::unique_ptr<Node>> Tree::make_upper_node(Node& dir, const Entry& entry, int dirfd,
@@ -181,11 +185,7 @@ Result<Node*> Tree::recall_child(const ShapeToken& shape, Node& dir, const Forgo
 Result<Node*> Tree::recall_unnamed(const ForgottenNode& known) {
   const auto handle = forgotten_.handle(known.id);
   if (!handle) return fail(ESTALE);
-  LAYERFS_TRY_ASSIGN(const sys::UniqueFd root,
-                     sys::open_beneath(upper()->root.get(), "", O_RDONLY | O_DIRECTORY));
-  // EPERM without CAP_DAC_READ_SEARCH: then it is as if it were not known.
-  auto fd = sys::open_handle(root.get(), *handle, O_PATH | O_NOFOLLOW);
-  if (!fd) return fail(ESTALE);
+  LAYERFS_TRY_ASSIGN(const FdRef fd, unplaced_.open(*handle));
   LAYERFS_TRY_ASSIGN(const struct stat st, sys::stat_fd(fd->get()));
   if (st.st_nlink == 0) return fail(ESTALE);
   LAYERFS_TRY_ASSIGN(const layer::Marks marks,
@@ -193,7 +193,7 @@ Result<Node*> Tree::recall_unnamed(const ForgottenNode& known) {
   if (!forgotten_.take(known, true)) return fail(ESTALE);  // somebody else was faster
   auto node = std::make_unique<Node>(known.id, known.ino, st.st_mode);
   node->lookups = 1;
-  node->detached_fd = std::move(*fd);
+  unplaced_.keep(known.id, *handle);
   node->flags = Node::kUpper | Node::kDetached;
   note_protection(*node, layer::parse_protattr(marks.protattr));
   Node& made = table_.insert(std::move(node));

@@ -11,7 +11,6 @@
 
 #include <absl/container/btree_map.h>
 
-#include "fs/sys/unique_fd.h"
 #include "fs/tree/locks.h"
 #include "fs/tree/lower_dir.h"
 #include "fs/tree/name.h"
@@ -103,15 +102,14 @@ struct Directory {
 class Node {
  public:
   enum Flag : std::uint16_t {
-    kUpper = 1,        // the upper has the inode
-    kMetacopy = 2,     // but its data is still that of `lower`
-    kDetached = 4,     // no longer found by parent and name: removed, unnamed, or its name moved on
-    kIndexed = 8,      // copied up from a lower inode with several links: also in the index
-    kSuperseded = 16,  // another node (Successors) has its place; only what was open goes on here
-    kHardLink = 32,    // registered in HardLinks
-    kLowerNames = 64,  // HardLinks remembers names that are not in the upper
+    kUpper = 1,          // the upper has the inode
+    kMetacopy = 2,       // but its data is still that of `lower`
+    kDetached = 4,       // not found by parent and name: removed, without a place, or superseded
+    kIndexed = 8,        // copied up from a lower inode with several links: also in the index
+    kSuperseded = 16,    // another node (Successors) has its place; only what was open goes on here
+    kHardLink = 32,      // registered in HardLinks
+    kLowerNames = 64,    // HardLinks remembers names that are not in the upper
     kMayBeMapped = 128,  // the kernel may write to it through a mapping and not tell
-    kRemovedFd = 256,    // detached_fd counts in RemovedFds
     kImmutable = 512,    // marks of chattr(1), see protection.cc
     kAppendOnly = 1024,
     kProtectionKnown = 2048,  // these two are right though the inode is a lower one
@@ -143,6 +141,8 @@ class Node {
     flags.fetch_and(static_cast<std::uint16_t>(~unsigned{flag}), std::memory_order_acq_rel);
   }
   bool is_dir() const { return S_ISDIR(type); }
+  // Whether the inode may have names, though the node has no place.
+  bool is_unplaced() const { return has(kDetached) && parent.load() == nullptr; }
 
   NodeId id;                 // does not change once the node is in the table
   const ino_t ino;           // st_ino, the same before and after copy-up
@@ -151,13 +151,11 @@ class Node {
   std::atomic<std::uint32_t> pins{0};
   std::atomic<std::uint64_t> lookups{0};
   CopyUpLock copy_up_lock;
-  // With kDetached and kUpper: the inode itself (O_PATH or open). Written once, before the flag; it
-  // stays when the node gets a name (O_TMPFILE), for others may be using it.
-  sys::UniqueFd detached_fd;
 
-  // The place: written under the exclusive ShapeLock, or with it shared under parent's mutex.
-  // `parent` stays set (and pinned) when the node is detached; null for the root and for what never
-  // had a name.
+  // The place, one of the names of the inode. It changes under the exclusive ShapeLock; a node
+  // without any, which is kDetached and in Unplaced, may get one with the lock shared, under the
+  // mutex of what becomes `parent`. `parent` stays set (and pinned) when the inode has lost its
+  // last name; null for the root and for what has names that are not known, or never had one.
   std::atomic<Node*> parent{nullptr};
   Name name;
 

@@ -10,6 +10,11 @@ namespace layerfs::tree {
 Outcome<std::unique_ptr<Tree>> Tree::open(const StackOptions& options) {
   LAYERFS_TRY_ASSIGN(std::unique_ptr<Stack> stack, Stack::open(options));
   std::unique_ptr<Tree> tree(new Tree(std::move(stack)));
+  if (tree->upper() != nullptr) {
+    auto root = sys::open_beneath(tree->upper()->root.get(), "", O_RDONLY | O_DIRECTORY);
+    if (!root) return refuse("the upperdir cannot be opened", root.error());
+    tree->unplaced_.set_root(std::move(*root));
+  }
   LAYERFS_TRY(tree->make_root());
   LAYERFS_TRY(tree->recover_index());
   return tree;
@@ -63,10 +68,12 @@ void Tree::unpin(const ShapeToken& shape, Node& node) noexcept {
   if (node.pins.fetch_sub(1) == 1) drop_if_idle(shape, id);
 }
 
-bool Tree::take_node(Node& node, std::unique_ptr<Node>& taken,
+bool Tree::take_node(Node& node, const Node* parent, std::unique_ptr<Node>& taken,
                      std::vector<HardLinks::Alias>& aliases) {
   auto take = [&] {
-    taken = table_.take_if_idle(node);
+    // Whoever gives it a place has a lookup of it: if it is idle, that is done or has not begun.
+    taken = node.lookups.load() == 0 && node.parent.load() == parent ? table_.take_if_idle(node)
+                                                                     : nullptr;
     return taken != nullptr;
   };
   if (node.has(Node::kHardLink)) {
@@ -80,13 +87,13 @@ void Tree::take_placed_node(Node& node, Node& parent, std::unique_ptr<Node>& tak
                             std::vector<HardLinks::Alias>& aliases) {
   Entry* entry = parent.dir->find(node.name.view());
   if (entry == nullptr || entry->node() != &node) {
-    take_node(node, taken, aliases);
+    take_node(node, &parent, taken, aliases);
     return;
   }
   const ino_t ino = node.ino;
   // Before it goes, so that it is found at any time.
   forgotten_.remember({node.id, ino, parent.id, parent.dir->key_of(*entry)});
-  if (take_node(node, taken, aliases))
+  if (take_node(node, &parent, taken, aliases))
     entry->set_ino(ino);
   else
     forgotten_.erase(ino);
@@ -96,10 +103,8 @@ bool Tree::remember_unnamed(const Node& node) noexcept {
   constexpr unsigned kWanted = Node::kUpper | Node::kDetached | Node::kHardLink;
   constexpr unsigned kOthers = Node::kSuperseded | Node::kIndexed | Node::kMetacopy;
   const unsigned flags = node.flags.load(std::memory_order_acquire);
-  if ((flags & (kWanted | kOthers)) != kWanted || !node.detached_fd) return false;
-  const auto attr = sys::stat_fd(node.detached_fd.get());
-  if (!attr || attr->st_nlink == 0) return false;
-  const auto handle = sys::handle_of(node.detached_fd.get(), "");
+  if ((flags & (kWanted | kOthers)) != kWanted) return false;
+  const auto handle = unplaced_.handle(node.id);
   if (!handle) return false;
   forgotten_.remember(node.id, node.ino, *handle);
   return true;
@@ -113,9 +118,10 @@ void Tree::drop_if_idle(const ShapeToken& shape, NodeId id) noexcept {
     std::unique_ptr<Node> taken;
     std::vector<HardLinks::Alias> aliases;
     Node* parent = node->parent.load();
-    if (remember_unnamed(*node) || parent == nullptr) {
+    if (parent == nullptr) {
       const ino_t ino = node->ino;
-      if (!take_node(*node, taken, aliases)) forgotten_.erase(ino);
+      const bool remembered = remember_unnamed(*node);
+      if (!take_node(*node, nullptr, taken, aliases) && remembered) forgotten_.erase(ino);
     } else {
       std::unique_lock lock(parent->dir->mutex);
       take_placed_node(*node, *parent, taken, aliases);
@@ -133,11 +139,11 @@ void Tree::drop_if_idle(const ShapeToken& shape, NodeId id) noexcept {
       for (const LowerDirPtr& lower : taken->dir->lowers)
         if (lower.is_only_owner()) dir_fds_.erase(lower->key);
     }
-    const bool removed = taken->has(Node::kRemovedFd);
+    if (taken->has(Node::kDetached)) unplaced_.erase(id);
+    if (taken->has(Node::kHardLink)) other_names_.erase(id);
     if (taken->has(Node::kSuperseded)) unpin(shape, successors_.take(*taken));
     for (const HardLinks::Alias& alias : aliases) unpin(shape, *alias.dir);
     taken.reset();
-    if (removed) removed_fds_.drop();
     if (parent == nullptr) return;
     id = parent->id;
     if (parent->pins.fetch_sub(1) != 1) return;
@@ -145,19 +151,16 @@ void Tree::drop_if_idle(const ShapeToken& shape, NodeId id) noexcept {
 }
 
 Node& Tree::supersede(Node& node) {
+  if (node.is_unplaced()) return supersede_unplaced(node);
   auto shape = enter();
   Node* parent = node.parent.load();
+  if (parent == nullptr) return node;  // just now: whoever asks asks again
   std::unique_lock lock(parent->dir->mutex);
   if (node.has(Node::kSuperseded) || node.has(Node::kDetached)) return node;
-  auto fresh = std::make_unique<Node>(table_.new_id(), node.ino, node.type);
-  fresh->flags = static_cast<std::uint16_t>(
-      node.flags.load() & (Node::kUpper | Node::kMetacopy | Node::kIndexed | Node::kLowerNames |
-                           Node::kImmutable | Node::kAppendOnly | Node::kProtectionKnown));
-  fresh->lower = node.lower;
+  auto fresh = make_successor(node);
   fresh->name = node.name;
   fresh->parent = parent;
   pin(*parent);
-  fresh->pins = 1;  // of its predecessor
   Node& successor = table_.insert(std::move(fresh));
   if (node.has(Node::kHardLink)) hard_links_.insert(successor);
   if (Entry* entry = parent->dir->find(node.name.view());
@@ -166,6 +169,30 @@ Node& Tree::supersede(Node& node) {
   successors_.insert(node, successor);
   node.set(Node::kSuperseded | Node::kDetached);
   return successor;
+}
+
+Node& Tree::supersede_unplaced(Node& node) {
+  const ShapeLock::Exclusive shape(shape_);
+  if (!node.is_unplaced() || !node.has(Node::kHardLink) || node.has(Node::kSuperseded)) return node;
+  auto fresh = make_successor(node);
+  fresh->set(Node::kDetached);
+  unplaced_.copy(node.id, fresh->id);
+  Node& successor = table_.insert(std::move(fresh));
+  hard_links_.insert(successor);
+  successors_.insert(node, successor);
+  node.set(Node::kSuperseded);
+  return successor;
+}
+
+std::unique_ptr<Node> Tree::make_successor(const Node& node) {
+  auto fresh = std::make_unique<Node>(table_.new_id(), node.ino, node.type);
+  fresh->flags = static_cast<std::uint16_t>(
+      node.flags.load() & (Node::kUpper | Node::kMetacopy | Node::kIndexed | Node::kLowerNames |
+                           Node::kImmutable | Node::kAppendOnly | Node::kProtectionKnown));
+  fresh->lower = node.lower;
+  fresh->pins = 1;  // of its predecessor
+  for (const KnownName& name : other_names_.of(node.id)) other_names_.add(fresh->id, name);
+  return fresh;
 }
 
 }  // namespace layerfs::tree

@@ -115,19 +115,20 @@ Result<sys::UniqueFd> Tree::open_upper_dir(const Node& dir) const {
     // marks the node before the name can be used again.
     if (!dir.has(Node::kDetached)) return fd;
   }
-  if (!dir.detached_fd) return fail(ESTALE);
-  return sys::duplicate(dir.detached_fd.get());
+  LAYERFS_TRY_ASSIGN(const FdRef fd, unplaced_.open(dir.id));
+  return sys::duplicate(fd->get());
 }
 
 Result<FdRef> Tree::upper_dir(const ShapeToken&, Node& dir) {
   if (FdRef known = dir_fds_.find(dir.id)) return known;
-  LAYERFS_TRY_ASSIGN(sys::UniqueFd fd, open_upper_dir(dir));
+  LAYERFS_TRY_ASSIGN(sys::UniqueFd fd, with_room([&] { return open_upper_dir(dir); }));
   return dir_fds_.insert(dir.id, std::move(fd));
 }
 
 Result<FdRef> Tree::lower_dir(const LowerDirPtr& dir) {
   if (FdRef known = dir_fds_.find(dir->key)) return known;
-  LAYERFS_TRY_ASSIGN(sys::UniqueFd fd, open_long_path(dir->layer->root(), dir->path()));
+  LAYERFS_TRY_ASSIGN(sys::UniqueFd fd,
+                     with_room([&] { return open_long_path(dir->layer->root(), dir->path()); }));
   return dir_fds_.insert(dir->key, std::move(fd));
 }
 
@@ -171,10 +172,12 @@ Result<Place> Tree::place(const ShapeToken& shape, Node& asked) {
     if (!node.has(Node::kDetached))
       return Place(std::move(fd), std::move(lock), node.name).recorded_in(upper()->records);
     lock.unlock();
-    if (node.has(Node::kSuperseded)) return place(shape, node);
   }
-  if (!node.detached_fd) return fail(ESTALE);
-  return Place(node.detached_fd.get()).recorded_in(upper()->records);
+  auto fd = unplaced_.open(node.id);
+  if (fd) return Place(std::move(*fd)).recorded_in(upper()->records);
+  // Meanwhile it may have got a place, or a successor.
+  if (node.has(Node::kSuperseded) || !node.has(Node::kDetached)) return place(shape, node);
+  return fail(fd.error());
 }
 
 Result<struct stat> Tree::upper_attr(const sys::At& at, const struct stat& real) const {
@@ -226,7 +229,7 @@ bool Tree::has_upper_data(const Node& node) {
 Result<sys::UniqueFd> Tree::open_data(const ShapeToken& shape, Node& node, int flags) {
   if (!has_upper_data(node)) return open_lower_data(node.lower, flags);
   LAYERFS_TRY_ASSIGN(Place at, place(shape, node));
-  auto fd = at.open(flags);
+  auto fd = with_room([&] { return at.open(flags); });
   // An append-only file opens so only, and all that may be written to it is at its end.
   if (!fd && fd.error() == Errno(EPERM) && (flags & O_ACCMODE) != O_RDONLY)
     return at.open(flags | O_APPEND);

@@ -15,66 +15,48 @@ bool needs_whiteout(const Entry& entry) {
 
 }  // namespace
 
-sys::UniqueFd Tree::keep_reachable(Node* node, int dirfd, const char* name) {
-  if (node == nullptr || !node->has(Node::kUpper) || node->has(Node::kDetached)) return {};
-  if (node->detached_fd) return {};
-  // Without a descriptor (there are none left, say) only later requests on the removed file fail.
-  auto fd = sys::open_entry(dirfd, name);
-  return fd ? std::move(*fd) : sys::UniqueFd();
-}
-
-void Tree::detach(Node* node, sys::UniqueFd kept) noexcept {
-  if (node == nullptr || node->has(Node::kDetached)) return;
-  if (!node->detached_fd && kept) {
-    node->detached_fd = std::move(kept);
-    removed_fds_.add();
-    node->set(Node::kRemovedFd);
-  }
-  node->set(Node::kDetached);
-}
-
-// A lower inode with several names loses one: what is left must count one less, here and after a
-// remount, and only the index can remember that.
-Result<void> Tree::prepare_unlink(const ShapeToken& shape, Node& dir, std::string_view name,
-                                  Node*& to_copy_up) {
-  LAYERFS_TRY_ASSIGN(Made made, hold_child(shape, dir, name));
-  Node& node = *made.node;
-  to_copy_up = nullptr;
-  if (auto allowed = allow_removal(shape, dir, node); !allowed) {
-    forget(shape, node, 1);
-    return allowed;
-  }
-  if (node.has(Node::kHardLink) && !node.has(Node::kUpper)) {
-    to_copy_up = &node;  // the lookup stays counted until it is done
-    return {};
-  }
-  forget(shape, node, 1);
-  return {};
-}
-
 Result<void> Tree::unlink(Node& dir, std::string_view name) {
-  Node* linked = nullptr;
+  for (int tries = 0; tries < 8; ++tries) {
+    auto status = unlink_once(dir, name);
+    if (status || status.error() != Errno(EAGAIN)) return status;
+  }
+  return fail(EBUSY);
+}
+
+Result<void> Tree::unlink_once(Node& dir, std::string_view name) {
+  Node* child = nullptr;
+  Result<void> status;
   {
     auto shape = enter();
-    LAYERFS_TRY(prepare_unlink(shape, dir, name, linked));
+    LAYERFS_TRY_ASSIGN(Made made, hold_child(shape, dir, name));
+    child = made.node;
+    status = allow_removal(shape, dir, *child);
   }
-  if (auto copied = copy_up(dir, CopyUpDepth::metadata()); !copied) {
-    if (linked != nullptr) forget(enter(), *linked, 1);
-    return copied;
-  }
-  if (linked != nullptr) {
-    auto copied = copy_up(*linked, CopyUpDepth::metadata());
-    auto shape = enter();
-    forget(shape, *linked, 1);
-    if (!copied) return copied;
-  }
+  if (status) status = prepare_unlink(dir, name, *child);
   auto shape = enter();
+  if (status) status = remove_file(shape, dir, name, *child);
+  forget(shape, *child, 1);
+  return status;
+}
+
+Result<void> Tree::prepare_unlink(Node& dir, std::string_view name, Node& child) {
+  LAYERFS_TRY(copy_up(dir, CopyUpDepth::metadata()));
+  // A lower inode with several names loses one: what is left must count one less, here and after a
+  // remount, and only the index can remember that.
+  if (child.has(Node::kHardLink) && !child.has(Node::kUpper))
+    LAYERFS_TRY(copy_up(child, CopyUpDepth::metadata()));
+  return leave_place(dir, name, child);
+}
+
+Result<void> Tree::remove_file(const ShapeToken& shape, Node& dir, std::string_view name,
+                               Node& child) {
   std::unique_lock lock(dir.dir->mutex);
   Entry* entry = dir.dir->find(name);
   if (entry == nullptr || entry->whiteout) return fail(ENOENT);
   if (entry->type == DT_DIR) return fail(EISDIR);
+  if (entry->node() != nullptr && entry->node() != &child) return fail(EAGAIN);
   LAYERFS_TRY_ASSIGN(FdRef dirfd, upper_dir(shape, dir));
-  return remove_entry(dir, *entry, dirfd->get());
+  return remove_entry(dir, *entry, dirfd->get(), child);
 }
 
 Result<void> Tree::bring_indexed_name(Node& dir, Entry& entry, int dirfd) {
@@ -82,46 +64,47 @@ Result<void> Tree::bring_indexed_name(Node& dir, Entry& entry, int dirfd) {
   const LowerFile lower{dir.dir->lowers[entry.top], entry.name};
   LAYERFS_TRY_ASSIGN(struct stat st, lower_stat(lower.dir, lower.name));
   if (S_ISDIR(st.st_mode) || st.st_nlink < 2) return {};
-  LAYERFS_TRY_ASSIGN(auto indexed, make_indexed_node(lower, st.st_ino));
-  if (indexed == nullptr) return {};
-  LAYERFS_TRY(keep_origin_visible(indexed->detached_fd.get(), dir, dirfd));
-  LAYERFS_TRY(link_indexed(indexed->detached_fd.get(), lower, dirfd, entry.name));
+  LAYERFS_TRY_ASSIGN(const Indexed indexed, make_indexed_node(lower, st.st_ino));
+  if (indexed.node == nullptr) return {};
+  LAYERFS_TRY(keep_origin_visible(indexed.fd.get(), dir, dirfd));
+  LAYERFS_TRY(link_indexed(indexed.fd.get(), lower, dirfd, entry.name));
   entry.top = Entry::kInUpper;
   entry.lower_below = true;
   return {};
 }
 
-Result<void> Tree::remove_entry(Node& dir, Entry& entry, int dirfd) {
-  WorkDir& work = *upper()->work;
-  const char* name = entry.name.c_str();
-  Node* node = entry.node();
+Result<void> Tree::remove_entry(Node& dir, Entry& entry, int dirfd, Node& child) {
   LAYERFS_TRY(bring_indexed_name(dir, entry, dirfd));
-  if (node == nullptr) forgotten_.erase(entry.ino());
-  sys::UniqueFd kept = keep_reachable(node, dirfd, name);
   sys::UniqueFd indexed;
-  if (entry.top == Entry::kInUpper && work.index_in_use()) {
-    LAYERFS_TRY_ASSIGN(indexed, sys::open_entry(dirfd, name));
+  if (entry.top == Entry::kInUpper && upper()->work->index_in_use()) {
+    LAYERFS_TRY_ASSIGN(indexed, open_to_keep(dirfd, entry.name.c_str()));
     LAYERFS_TRY(settle_before_change(indexed.get(), {}));
   }
-  if (!needs_whiteout(entry)) {
-    LAYERFS_TRY(sys::unlink_at(dirfd, name));
-    detach(node, std::move(kept));
+  LAYERFS_TRY(keep_reachable(child, entry, dirfd));
+  if (auto removed = remove_name(entry, dirfd); !removed) {
+    stay_reachable(child);
+    return removed;
+  }
+  drop_name(child, dir, entry);
+  if (entry.node() == &child) child.set(Node::kDetached);
+  if (needs_whiteout(entry))
+    turn_into_whiteout(*dir.dir, entry);
+  else
     dir.dir->erase(entry);
-    if (indexed) drop_from_index(indexed.get());
-    return {};
-  }
-  if (entry.top != Entry::kInUpper) {
-    LAYERFS_TRY(work.make_whiteout(dirfd, name));
-  } else {
-    WorkName whiteout(work);
-    LAYERFS_TRY(work.make_whiteout(work.fd(), whiteout.c_str()));
-    whiteout.made();
-    LAYERFS_TRY(sys::rename_at(work.fd(), whiteout.c_str(), dirfd, name));
-    whiteout.published();
-  }
-  detach(node, std::move(kept));
-  turn_into_whiteout(*dir.dir, entry);
   if (indexed) drop_from_index(indexed.get());
+  return {};
+}
+
+Result<void> Tree::remove_name(const Entry& entry, int dirfd) {
+  WorkDir& work = *upper()->work;
+  const char* name = entry.name.c_str();
+  if (!needs_whiteout(entry)) return sys::unlink_at(dirfd, name);
+  if (entry.top != Entry::kInUpper) return work.make_whiteout(dirfd, name);
+  WorkName whiteout(work);
+  LAYERFS_TRY(work.make_whiteout(work.fd(), whiteout.c_str()));
+  whiteout.made();
+  LAYERFS_TRY(sys::rename_at(work.fd(), whiteout.c_str(), dirfd, name));
+  whiteout.published();
   return {};
 }
 
@@ -172,32 +155,35 @@ Result<void> Tree::remove_child_dir(const ShapeToken& shape, Node& dir, std::str
 }
 
 Result<void> Tree::remove_dir_entry(Node& dir, Entry& entry, int dirfd, Node& child) {
-  WorkDir& work = *upper()->work;
-  const char* name = entry.name.c_str();
-  sys::UniqueFd kept = keep_reachable(&child, dirfd, name);
-  const bool whiteout = needs_whiteout(entry);
-  if (entry.top != Entry::kInUpper) {
-    LAYERFS_TRY(work.make_whiteout(dirfd, name));
-  } else if (!whiteout && child.dir->entries.empty()) {
-    LAYERFS_TRY(sys::remove_dir(dirfd, name));
-  } else {
-    // The directory still holds whiteouts. One rename takes it away whole; they go after.
-    WorkName aside(work);
-    aside.holds_much();
-    if (whiteout) {
-      LAYERFS_TRY(work.make_whiteout(work.fd(), aside.c_str()));
-      aside.made();
-      LAYERFS_TRY(sys::rename_at(work.fd(), aside.c_str(), dirfd, name, RENAME_EXCHANGE));
-    } else {
-      LAYERFS_TRY(sys::rename_at(dirfd, name, work.fd(), aside.c_str()));
-      aside.made();
-    }
+  LAYERFS_TRY(keep_reachable(child, entry, dirfd));
+  if (auto removed = remove_dir_name(entry, dirfd, child); !removed) {
+    stay_reachable(child);
+    return removed;
   }
-  detach(&child, std::move(kept));
-  if (whiteout)
+  child.set(Node::kDetached);
+  if (needs_whiteout(entry))
     turn_into_whiteout(*dir.dir, entry);
   else
     dir.dir->erase(entry);
+  return {};
+}
+
+Result<void> Tree::remove_dir_name(const Entry& entry, int dirfd, const Node& child) {
+  WorkDir& work = *upper()->work;
+  const char* name = entry.name.c_str();
+  const bool whiteout = needs_whiteout(entry);
+  if (entry.top != Entry::kInUpper) return work.make_whiteout(dirfd, name);
+  if (!whiteout && child.dir->entries.empty()) return sys::remove_dir(dirfd, name);
+  // The directory still holds whiteouts. One rename takes it away whole; they go after.
+  WorkName aside(work);
+  aside.holds_much();
+  if (whiteout) {
+    LAYERFS_TRY(work.make_whiteout(work.fd(), aside.c_str()));
+    aside.made();
+    return sys::rename_at(work.fd(), aside.c_str(), dirfd, name, RENAME_EXCHANGE);
+  }
+  LAYERFS_TRY(sys::rename_at(dirfd, name, work.fd(), aside.c_str()));
+  aside.made();
   return {};
 }
 

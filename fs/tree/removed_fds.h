@@ -1,4 +1,4 @@
-// How many descriptors are kept for what has lost its name.
+// How many descriptors are kept for inodes whose node has no place.
 #pragma once
 
 #include <atomic>
@@ -13,16 +13,23 @@ namespace layerfs::tree {
 class RemovedFds {
  public:
   void add() noexcept { count_.fetch_add(1, std::memory_order_relaxed); }
-  void drop() noexcept { count_.fetch_sub(1, std::memory_order_relaxed); }
+  void drop() noexcept {
+    const std::size_t left = count_.fetch_sub(1, std::memory_order_relaxed) - 1;
+    if (in_use_.load(std::memory_order_relaxed) > left)
+      in_use_.store(left, std::memory_order_relaxed);
+  }
 
-  // Whether they are half of what the process may have.
+  // Whether there are so many that it pays to wait: half of what the process may have. Descriptors
+  // that an earlier wait found to be in use do not count, on either side.
   bool are_many() const noexcept;
 
-  // Blocks while they are many and become fewer. The caller holds no lock.
-  void wait() const noexcept;
+  // Blocks while they are many and become fewer. The caller holds no lock. Those that a wait of 50
+  // ms in vain leaves are taken to be in use: no later call waits for as many.
+  void wait() noexcept;
 
  private:
   std::atomic<std::size_t> count_{0};
+  std::atomic<std::size_t> in_use_{0};  // of these, as the last wait in vain has found
 };
 
 }  // namespace layerfs::tree

@@ -3,6 +3,8 @@
 #include <dirent.h>
 #include <fcntl.h>
 
+#include <vector>
+
 #include "fs/layer/marks.h"
 #include "fs/sys/file.h"
 #include "fs/sys/xattr.h"
@@ -17,6 +19,7 @@ struct End {
   Name name;
   Node* node = nullptr;  // what is there, its lookup counted; null: nothing
   FdRef dirfd;
+  std::uint64_t key = 0;  // of the entry, if there is one
   sys::UniqueFd inode;    // of a node in the upper
   bool in_upper = false;  // the upper has the name
   bool needs_whiteout = false;
@@ -31,8 +34,8 @@ class Rename {
   Rename(Tree& tree, Node& from_dir, std::string_view from, Node& to_dir, std::string_view to,
          unsigned flags)
       : tree_(tree),
-        from_{&from_dir, Name(from), {}, {}, {}},
-        to_{&to_dir, Name(to), {}, {}, {}},
+        from_{&from_dir, Name(from), {}, {}, {}, {}},
+        to_{&to_dir, Name(to), {}, {}, {}, {}},
         exchange_((flags & RENAME_EXCHANGE) != 0),
         no_replace_((flags & RENAME_NOREPLACE) != 0) {}
 
@@ -44,11 +47,11 @@ class Rename {
     // Two names of one file, or one name twice: rename(2) then does nothing.
     if (status && !same) {
       ShapeLock::Exclusive shape(tree_.shape_);
+      left_.reserve(kMostLeft);
       status = move(shape);
     }
     auto shape = tree_.enter();
-    if (left_ != nullptr) tree_.unpin(shape, *left_);
-    if (entered_left_ != nullptr) tree_.unpin(shape, *entered_left_);
+    for (Node* left : left_) tree_.unpin(shape, *left);
     for (End* end : {&from_, &to_})
       if (end->node != nullptr) tree_.forget(shape, *end->node, 1);
     return status;
@@ -103,7 +106,7 @@ class Rename {
     LAYERFS_TRY(look(shape, to_));
     LAYERFS_TRY(name_in_upper(from_));
     if (exchange_) return exchange();
-    return replace(shape);
+    return replace(lock);
   }
 
   Result<void> reach(const ShapeToken& shape, End& end) {
@@ -123,6 +126,7 @@ class Rename {
     if (there != (end.node != nullptr)) return fail(EAGAIN);
     if (there && entry->node() != nullptr && entry->node() != end.node) return fail(EAGAIN);
     if (entry == nullptr) return {};
+    end.key = end.dir->dir->key_of(*entry);
     end.in_upper = entry->top == Entry::kInUpper;
     end.needs_whiteout = !end.in_upper || entry->lower_below;
     return {};
@@ -172,12 +176,13 @@ class Rename {
                                to_.name.c_str(), RENAME_EXCHANGE));
     const bool from_placed = from_.entry()->node() != nullptr;
     const bool to_placed = to_.entry()->node() != nullptr;
-    settle(to_, *from_.node, from_placed);
-    settle(from_, *to_.node, to_placed);
+    settle(to_, from_, from_placed);
+    settle(from_, to_, to_placed);
     return {};
   }
 
-  Result<void> replace(const ShapeToken& shape) {
+  Result<void> replace(const ShapeLock::Exclusive& lock) {
+    const ShapeToken shape(lock);
     if (to_.node != nullptr && to_.node->is_dir()) {
       LAYERFS_TRY(tree_.load(shape, *to_.node));
       if (!Tree::shows_nothing(*to_.node->dir)) return fail(ENOTEMPTY);
@@ -189,13 +194,28 @@ class Rename {
       LAYERFS_TRY(tree_.bring_indexed_name(*to_.dir, *target, to_.dirfd->get()));
     if (to_.inode && to_.node->has(Node::kIndexed))
       LAYERFS_TRY(tree_.settle_before_change(to_.inode.get(), to_.node->lower));
-    Node* replaced = target == nullptr ? nullptr : target->node();
-    kept_ = tree_.keep_reachable(replaced, to_.dirfd->get(), to_.name.c_str());
-    LAYERFS_TRY(rename_in_upper(target != nullptr && target->whiteout));
-    tree_.detach(replaced, std::move(kept_));
+    if (to_.node != nullptr) LAYERFS_TRY(keep_target(lock, *target));
+    if (auto renamed = rename_in_upper(target != nullptr && target->whiteout); !renamed) {
+      if (to_.node != nullptr) tree_.stay_reachable(*to_.node);
+      return renamed;
+    }
+    if (to_.node != nullptr) {
+      tree_.drop_name(*to_.node, *to_.dir, *target);
+      if (target->node() == to_.node) to_.node->set(Node::kDetached);
+    }
     if (to_.inode && !to_.node->is_dir()) tree_.drop_from_index(to_.inode.get());
     finish_replace();
     return {};
+  }
+
+  // What loses its name: its node lives by another, or by a descriptor.
+  Result<void> keep_target(const ShapeLock::Exclusive& lock, Entry& target) {
+    Node& node = *to_.node;
+    if (node.has(Node::kHardLink) && node.has(Node::kUpper) && target.node() == &node) {
+      LAYERFS_TRY_ASSIGN(Node * left, tree_.move_place(lock, *to_.dir, target, node));
+      if (left != nullptr) left_.push_back(left);
+    }
+    return tree_.keep_reachable(node, target, to_.dirfd->get());
   }
 
   Result<void> rename_in_upper(bool onto_whiteout) {
@@ -260,25 +280,30 @@ class Rename {
     target.whiteout = false;
     target.lower_below = to_.needs_whiteout;
     target.set_ino(0);
-    settle(to_, *from_.node, placed);
+    settle(to_, from_, placed);
   }
 
-  // Makes the entry at `end` the name of `node`, and its place if the name that moved was it.
-  void settle(End& end, Node& node, bool placed) {
+  // Makes the entry at `end` the name of what was at `from`, and its place if that name was it.
+  void settle(End& end, const End& from, bool placed) {
+    Node& node = *from.node;
     Directory& dir = *end.dir->dir;
     Entry* entry = end.entry();
     dir.merge_nothing_below(*entry);
     entry->type = static_cast<unsigned char>(IFTODT(node.type));
     entry->set_ino(node.ino);
-    if (!placed) return;
+    if (!placed) {
+      tree_.other_names_.remove(node.id, {from.dir->id, from.key});
+      if (const auto st = sys::stat_at(end.dirfd->get(), end.name.c_str()))
+        tree_.note_name(node, *end.dir, *entry, *st);
+      return;
+    }
     entry->set_node(node);
     Node* old = node.parent.load();
     node.name = entry->name;
     if (old == end.dir) return;
     tree_.pin(*end.dir);
     node.parent = end.dir;
-    // Unpinned after the locks are given back, for it may be dropped then.
-    (left_ == nullptr ? left_ : entered_left_) = old;
+    left_.push_back(old);
   }
 
   Tree& tree_;
@@ -286,9 +311,10 @@ class Rename {
   End to_;
   const bool exchange_;
   const bool no_replace_;
-  sys::UniqueFd kept_;
-  Node* left_ = nullptr;          // parents that a node moved away from, still pinned
-  Node* entered_left_ = nullptr;  // the same of the other node of an exchange
+  // Parents that nodes moved away from, still pinned: unpinned after the locks are given back, for
+  // they may be dropped then.
+  std::vector<Node*> left_;
+  static constexpr std::size_t kMostLeft = 2;
 };
 
 Result<void> Tree::rename(Node& from_dir, std::string_view from, Node& to_dir, std::string_view to,

@@ -18,9 +18,10 @@
 #include "fs/tree/locks.h"
 #include "fs/tree/node.h"
 #include "fs/tree/node_table.h"
-#include "fs/tree/removed_fds.h"
+#include "fs/tree/other_names.h"
 #include "fs/tree/stack.h"
 #include "fs/tree/successors.h"
+#include "fs/tree/unplaced.h"
 
 namespace layerfs::tree {
 
@@ -119,7 +120,7 @@ class Tree {
   ~Tree();
 
   const Stack& stack() const { return *stack_; }
-  const RemovedFds& removed_fds() const { return removed_fds_; }
+  RemovedFds& removed_fds() { return unplaced_.descriptors(); }
   const Upper* upper() const { return stack_->upper(); }
   ShapeLock::Shared enter() { return ShapeLock::Shared(shape_); }
 
@@ -200,9 +201,14 @@ class Tree {
   // The node itself unless it is superseded, which it may become at any time.
   Node& successor_of(Node& node) const;
   void drop_if_idle(const ShapeToken& shape, NodeId id) noexcept;
-  // Of a node that is about to go, whose other names, of which none is known, go on: true.
+  // Of a node that is about to go, whose names, of which none is known, go on: true.
   bool remember_unnamed(const Node& node) noexcept;
-  bool take_node(Node& node, std::unique_ptr<Node>& taken, std::vector<HardLinks::Alias>& aliases);
+  // The same node for whoever comes from now on, where it has no place.
+  Node& supersede_unplaced(Node& node);
+  std::unique_ptr<Node> make_successor(const Node& node);
+  // `parent` is what was found to be the node's; false if that is not so any more.
+  bool take_node(Node& node, const Node* parent, std::unique_ptr<Node>& taken,
+                 std::vector<HardLinks::Alias>& aliases);
   // The same for a node below `parent`, under its exclusive mutex or the exclusive shape: if its
   // name stays, its id is remembered.
   void take_placed_node(Node& node, Node& parent, std::unique_ptr<Node>& taken,
@@ -218,9 +224,13 @@ class Tree {
     std::optional<struct stat> attr;
   };
   Result<Made> make_node(const ShapeToken& shape, Node& dir, Entry& entry);
-  // The node that another lower link, whose inode was copied up by way of a first one, leads to;
-  // null if the inode was not.
-  Result<std::unique_ptr<Node>> make_indexed_node(const LowerFile& lower, ino_t ino);
+  // The node that another lower link, whose inode was copied up by way of a first one, leads to,
+  // and that inode; null if it was not copied up.
+  struct Indexed {
+    std::unique_ptr<Node> node;
+    sys::UniqueFd fd;
+  };
+  Result<Indexed> make_indexed_node(const LowerFile& lower, ino_t ino);
   // Counts a lookup, without attributes.
   Result<Made> hold_child(const ShapeToken& shape, Node& dir, std::string_view name);
   Result<std::unique_ptr<Node>> make_upper_node(Node& dir, const Entry& entry, int dirfd,
@@ -290,6 +300,14 @@ class Tree {
   // Where the data of a regular file is: in `file` itself, or, if that is a metacopy, in a file
   // of a layer below. EIO if that is not there.
   Result<LowerFile> data_of(const LowerFile& file);
+  // What `open` returns; where that is EMFILE, once more after the cached directories were closed.
+  template <typename Open>
+  auto with_room(Open open) {
+    auto fd = open();
+    if (fd || fd.error() != Errno(EMFILE)) return fd;
+    dir_fds_.clear();
+    return open();
+  }
   Result<sys::UniqueFd> open_lower_data(const LowerFile& file, int flags);
   // `st` of the layer's inode as the union shows it.
   Result<struct stat> present(Node& node, struct stat st);
@@ -311,23 +329,54 @@ class Tree {
   Outcome<void> recover_index();
   Result<void> recover_index_entry(const std::string& name);
 
+  // names.cc. Where an entry is given, the caller has its directory's exclusive mutex or the
+  // exclusive shape.
+  struct NamePlace {
+    Node* dir = nullptr;
+    Entry* entry = nullptr;  // null: none
+  };
+  // Makes `entry`, a name of the inode, the place of `node` if it has none; else false.
+  bool give_place(Node& node, Node& dir, Entry& entry);
+  // The name `entry`, whose inode has the attributes `st`, has led to `node`: it becomes its place
+  // if there is none, else it is remembered.
+  void note_name(Node& node, Node& dir, Entry& entry, const struct stat& st);
+  // The name is about to go, or to lead to something else.
+  void drop_name(Node& node, Node& dir, const Entry& entry);
+  // How many names the union has for an inode of the upper when `at`, with attributes `st`, is
+  // gone.
+  Result<int> names_left(const sys::At& at, const struct stat& st, const Node& node);
+  // A name that is remembered of `node`, and is one of the inode whose attributes are `st`.
+  Result<NamePlace> find_other_name(const ShapeToken& shape, const Node& node,
+                                    const struct stat& st);
+  // Before the place `entry` of `node` goes: if the inode has other names, the place becomes one
+  // that is known, or none. Returns the directory to be unpinned, or null.
+  Result<Node*> move_place(const ShapeLock::Exclusive& lock, Node& dir, Entry& entry, Node& node);
+  // The same with its own lock, if the place of `node` is `name` in `dir`.
+  Result<void> leave_place(Node& dir, std::string_view name, Node& node);
+  Result<sys::UniqueFd> open_to_keep(int dirfd, const char* name);
+  // Before `entry` goes: if it is the last name of `node`, it is reached by a descriptor from then
+  // on. EAGAIN if it is the place of a node with other names, see move_place(). EMFILE if there is
+  // no descriptor.
+  Result<void> keep_reachable(Node& node, const Entry& entry, int dirfd);
+  // After that, if the name has stayed.
+  void stay_reachable(Node& node) noexcept;
+
   // remove.cc
   Result<void> remove_child_dir(const ShapeToken& shape, Node& dir, std::string_view name,
                                 Node& child);
-  // A descriptor for `node` (may be null), about to lose the name `name` in `dirfd`; empty if it
-  // needs none.
-  sys::UniqueFd keep_reachable(Node* node, int dirfd, const char* name);
-  // After the name is gone; under the exclusive mutex of the parent or the exclusive shape.
-  void detach(Node* node, sys::UniqueFd kept) noexcept;
-  // `to_copy_up` is a node that has to be copied up before, its lookup counted; or null.
-  Result<void> prepare_unlink(const ShapeToken& shape, Node& dir, std::string_view name,
-                              Node*& to_copy_up);
+  // EAGAIN: somebody changed one of its names meanwhile.
+  Result<void> unlink_once(Node& dir, std::string_view name);
+  Result<void> prepare_unlink(Node& dir, std::string_view name, Node& child);
+  Result<void> remove_file(const ShapeToken& shape, Node& dir, std::string_view name, Node& child);
   // Brings the name to the upper if the inode is there already by way of another lower name: what
   // then takes it away counts for that inode.
   Result<void> bring_indexed_name(Node& dir, Entry& entry, int dirfd);
-  Result<void> remove_entry(Node& dir, Entry& entry, int dirfd);
+  // `child` is what the name leads to, its place or not.
+  Result<void> remove_entry(Node& dir, Entry& entry, int dirfd, Node& child);
+  Result<void> remove_name(const Entry& entry, int dirfd);
   static void turn_into_whiteout(Directory& dir, Entry& entry);
   Result<void> remove_dir_entry(Node& dir, Entry& entry, int dirfd, Node& child);
+  Result<void> remove_dir_name(const Entry& entry, int dirfd, const Node& child);
   static bool shows_nothing(const Directory& dir);
 
   // link.cc
@@ -362,7 +411,8 @@ class Tree {
   HardLinks hard_links_;
   Successors successors_;
   Forgotten forgotten_;
-  RemovedFds removed_fds_;
+  OtherNames other_names_;
+  Unplaced unplaced_;
   DirFds dir_fds_;
   std::atomic<std::uint64_t> next_lower_key_{std::uint64_t{1} << 62};
   Node* root_ = nullptr;
