@@ -8,6 +8,7 @@
 
 #include "fs/sys/failure.h"
 #include "tests/oracle/case.h"
+#include "tests/oracle/lower_kind.h"
 #include "tests/oracle/subject.h"
 
 namespace layerfs::oracle {
@@ -16,6 +17,7 @@ namespace layerfs::oracle {
 struct Lab {
   std::string scratch;  // an existing directory on a file system with xattrs
   Subject subject;
+  LowerKind lowers = LowerKind::kDirectory;
   std::chrono::milliseconds limit{20000};  // for each stretch between two mounts
   bool keep = false;                       // leave the last case's directories behind
 

@@ -8,13 +8,11 @@
 namespace layerfs::oracle {
 namespace {
 
-const ScratchFs& scratch() {
-  static const ScratchFs made = [] {
-    const Outcome<void> isolated = isolate_mounts();
-    if (!isolated) throw std::runtime_error(isolated.error().sentence);
-    return ScratchFs("ext4");
-  }();
-  return made;
+const std::string& scratch(LowerKind lowers) {
+  const std::string& ext4 = isolated_ext4();
+  if (lowers != LowerKind::kSubvolume) return ext4;
+  static const ScratchFs btrfs("btrfs");
+  return btrfs.path();
 }
 
 // The script of the smallest case that fails in the same way, and how it does.
@@ -35,10 +33,11 @@ std::string explain(const Case& test, const Finding& first, const Lab& lab) {
 
 }  // namespace
 
-Lab make_lab(const Subject& subject) {
+Lab make_lab(const Subject& subject, LowerKind lowers) {
   Lab lab;
-  lab.scratch = scratch().path();
+  lab.scratch = scratch(lowers);
   lab.subject = subject;
+  lab.lowers = lowers;
   return lab;
 }
 

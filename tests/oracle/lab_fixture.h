@@ -6,8 +6,9 @@
 
 namespace layerfs::oracle {
 
-// A lab on a scratch file system that all tests of the process share.
-Lab make_lab(const Subject& subject);
+// A lab on a scratch file system that all tests of the process share: a btrfs for subvolumes, else
+// an ext4.
+Lab make_lab(const Subject& subject, LowerKind lowers = LowerKind::kDirectory);
 
 // Runs `count` generated cases and fails the current test, with the shrunk script, at the first
 // difference.

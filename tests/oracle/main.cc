@@ -27,6 +27,7 @@ struct Arguments {
   std::optional<std::string> options;
   std::optional<std::string> extra;
   std::string filesystem = "ext4";
+  std::string lowers = "directory";
   std::string replay;
   std::string findings;
   int failures = 1;
@@ -48,6 +49,9 @@ void declare(CLI::App& app, Arguments& arguments) {
   app.add_option("--options", arguments.options, "mount options; default: drawn for each case");
   app.add_option("--extra", arguments.extra, "options that only the subject gets");
   app.add_option("--fs", arguments.filesystem, "below the layers: ext4, xfs or btrfs")
+      ->capture_default_str();
+  app.add_option("--lowers", arguments.lowers,
+                 "each layer is a: directory, subvolume (of btrfs), tmpfs, squashfs or erofs")
       ->capture_default_str();
   app.add_option("--replay", arguments.replay, "run the script in this file and nothing else");
   app.add_option("--findings", arguments.findings, "directory for the script of each failure");
@@ -161,6 +165,7 @@ Outcome<int> run(const Arguments& arguments) {
   lab.scratch = scratch.path();
   lab.keep = arguments.keep && !arguments.replay.empty();
   LAYERFS_TRY_ASSIGN(lab.subject, parse_subject(arguments.subject, arguments.layerfs));
+  LAYERFS_TRY_ASSIGN(lab.lowers, parse_lower_kind(arguments.lowers));
   if (arguments.extra) lab.subject.extra = *arguments.extra;
   if (arguments.trace) lab.trace = print_results;
   Driver driver(arguments, lab);

@@ -38,6 +38,8 @@ Side::Side(std::string dir, const Case& test, Subject subject, Encoding encoding
 
 Side::~Side() {
   live_.reset();
+  // An upper that became a layer is a directory.
+  for (const Layer& layer : lowers_) release_lower(layer.kind, layer.path);
   std::error_code ignored;  // whatever stays is on the scratch file system, which goes as a whole
   if (!lab_.keep) std::filesystem::remove_all(dir_, ignored);
 }
@@ -51,9 +53,10 @@ Outcome<void> Side::build() {
   LAYERFS_TRY(make_directory(dir_, 0755));
   LAYERFS_TRY(make_directory(dir_ + "/m", 0755));
   for (size_t i = 0; i < test_.layers.size(); ++i) {
-    Layer layer{fmt::format("{}/l{}", dir_, i), {}};
-    LAYERFS_TRY(make_directory(layer.path, 0755));
+    Layer layer{fmt::format("{}/l{}", dir_, i), {}, lab_.lowers};
+    LAYERFS_TRY(begin_lower(layer.kind, layer.path));
     LAYERFS_TRY(build_layer(test_.layers[i], layer.path, encoding_, test_.userxattr()));
+    LAYERFS_TRY(finish_lower(layer.kind, layer.path));
     LAYERFS_TRY_ASSIGN(layer.before, raw_snapshot(layer.path));
     lowers_.push_back(std::move(layer));
   }

@@ -54,6 +54,7 @@ class Side {
   struct Layer {
     std::string path;
     Snapshot before;
+    LowerKind kind = LowerKind::kDirectory;
   };
 
   MountPlan plan() const;
