@@ -26,7 +26,8 @@ std::optional<op::Caller> kills_suidgid([[maybe_unused]] fuse_req_t request,
 
 Result<op::Opened> open_node(Context& context, fuse_req_t request, fuse_ino_t node,
                              const fuse_file_info& info) {
-  LAYERFS_TRY_ASSIGN(op::Opened opened, op::open(*context.fs, node, info.flags));
+  LAYERFS_TRY_ASSIGN(op::Opened opened,
+                     op::open(*context.fs, node, info.flags, caller_of(request).pid));
   op::AttrChange change;
   change.kill_suidgid = kills_suidgid(request, info);
   if (change.kill_suidgid) {
@@ -57,7 +58,8 @@ void open(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
   dispatch_slow(request, RequestKind::kOpen, sleeps,
                 [=, asked = *info](Context& context, Reply& reply) {
                   const auto opened = open_node(context, request, node, asked);
-                  if (opened && opened->ends_attr) drop_attributes(context, node);
+                  if (opened ? opened->ends_attr : opened.error() == Errno(ESTALE))
+                    drop_attributes(context, node);
                   if (!opened) {
                     reply.error(opened.error().code());
                   } else if (!reply.opened(*opened)) {

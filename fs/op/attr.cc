@@ -79,18 +79,34 @@ Result<std::optional<struct stat>> has_already(FileSystem& fs, tree::Node& node,
   return same ? std::optional(st) : none;
 }
 
+// The descriptors of the superseded node `id` may still read the lower file. Then they show its
+// size and blocks, beside the other attributes of the file that has the name.
+void show_size_of_outdated(FileSystem& fs, NodeId id, struct stat& st) {
+  const tree::Node* node = fs.tree->exact_node(id);
+  if (node == nullptr) return;
+  if (const auto lower = fs.open_files.outdated_size(*node)) {
+    st.st_size = lower->bytes;
+    st.st_blocks = lower->blocks;
+  }
+}
+
 }  // namespace
 
 Result<struct stat> getattr(FileSystem& fs, NodeId id) {
   LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
-  auto shape = fs.tree->enter();
-  LAYERFS_TRY_ASSIGN(const struct stat st, fs.tree->attr(shape, *node));
-  return fs.ids.shown(st);
+  auto st = [&] {
+    auto shape = fs.tree->enter();
+    return fs.tree->attr(shape, *node);
+  }();
+  if (!st) return fail(st.error());
+  if (node->id != id) show_size_of_outdated(fs, id, *st);
+  return fs.ids.shown(*st);
 }
 
 bool attr_lasts(FileSystem& fs, NodeId id) {
-  const tree::Node* node = fs.tree->node(id);
-  return node == nullptr || !node->has(tree::Node::kMayBeMapped);
+  const tree::Node* node = fs.tree->exact_node(id);
+  if (node == nullptr) return true;
+  return !node->has(tree::Node::kSuperseded) && !node->has(tree::Node::kMayBeMapped);
 }
 
 Result<struct stat> setattr(FileSystem& fs, NodeId id, const AttrChange& change) {

@@ -20,7 +20,7 @@ Result<void> truncate_to_zero(FileSystem& fs, tree::Node& node) {
 
 Result<Created> open_created(FileSystem& fs, const tree::Found& found, int flags,
                              sys::UniqueFd fd) {
-  auto opened = fs.open_files.acquire(*found.node, flags, std::move(fd));
+  auto opened = fs.open_files.acquire(*found.node, flags, Walk::kMayBeRepeated, std::move(fd));
   if (!opened) {
     forget(fs, found.node->id, 1);
     return fail(opened.error());
@@ -28,11 +28,32 @@ Result<Created> open_created(FileSystem& fs, const tree::Found& found, int flags
   return Created{entry_of(fs, found), *opened};
 }
 
+Result<Opened> open_as(FileSystem& fs, NodeId id, int flags, Walk walk) {
+  tree::Node* node = fs.tree->exact_node(id);
+  if (node == nullptr) return fail(ESTALE);
+  if (node->has(tree::Node::kSuperseded) && walk == Walk::kMayBeRepeated) return fail(ESTALE);
+  const bool truncate = (flags & O_TRUNC) != 0;
+  if (opens_for_writing(flags)) {
+    LAYERFS_TRY(allow_open(fs, *node, flags));
+    tree::CopyUpDepth depth = tree::CopyUpDepth::whole();
+    if (truncate) depth.limit = 0;
+    LAYERFS_TRY(fs.tree->copy_up(*node, depth));
+  }
+  LAYERFS_TRY_ASSIGN(Opened opened, fs.open_files.acquire(*node, flags, walk));
+  if (truncate) {
+    if (auto done = truncate_to_zero(fs, *node); !done) {
+      fs.open_files.release(*node);
+      return fail(done.error());
+    }
+  }
+  return opened;
+}
+
 // The name was there when the kernel asked to create it: an open, unless O_EXCL was given.
 Result<Created> open_existing(FileSystem& fs, NodeId parent, std::string_view name, int flags) {
   if ((flags & O_EXCL) != 0) return fail(EEXIST);
   LAYERFS_TRY_ASSIGN(Entry entry, lookup(fs, parent, name));
-  auto opened = open(fs, entry.node, flags);
+  auto opened = open_as(fs, entry.node, flags, Walk::kMayBeRepeated);
   if (!opened) {
     forget(fs, entry.node, 1);
     return fail(opened.error());
@@ -47,23 +68,11 @@ Result<void> sync(int fd, bool data_only) {
 
 }  // namespace
 
-Result<Opened> open(FileSystem& fs, NodeId id, int flags) {
-  tree::Node* node = fs.tree->exact_node(id);
-  if (node == nullptr || node->has(tree::Node::kSuperseded)) return fail(ESTALE);
-  const bool truncate = (flags & O_TRUNC) != 0;
-  if (opens_for_writing(flags)) {
-    LAYERFS_TRY(allow_open(fs, *node, flags));
-    tree::CopyUpDepth depth = tree::CopyUpDepth::whole();
-    if (truncate) depth.limit = 0;
-    LAYERFS_TRY(fs.tree->copy_up(*node, depth));
-  }
-  LAYERFS_TRY_ASSIGN(Opened opened, fs.open_files.acquire(*node, flags));
-  if (truncate) {
-    if (auto done = truncate_to_zero(fs, *node); !done) {
-      fs.open_files.release(*node);
-      return fail(done.error());
-    }
-  }
+Result<Opened> open(FileSystem& fs, NodeId id, int flags, pid_t thread) {
+  const Walk walk = fs.refusals.take(thread, id) ? Walk::kCannotBeRepeated : Walk::kMayBeRepeated;
+  auto opened = open_as(fs, id, flags, walk);
+  if (!opened && opened.error() == Errno(ESTALE) && walk == Walk::kMayBeRepeated)
+    fs.refusals.add(thread, id);
   return opened;
 }
 

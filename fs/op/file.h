@@ -13,8 +13,11 @@
 namespace layerfs::op {
 
 // `flags` as open(2) has them. Opening for writing (or with O_TRUNC) copies the file up.
-// ESTALE asks the kernel to walk the path again: the name leads to another node from now on.
-Result<Opened> open(FileSystem& fs, NodeId node, int flags);
+// `thread` is the one that opens, 0 if it is not known.
+// ESTALE asks the kernel to walk the path again: the name leads to another node from now on. If the
+// thread opens the same node once more there is no path to walk. Then the open succeeds if it is
+// for reading, or if nothing reads the lower file any more.
+Result<Opened> open(FileSystem& fs, NodeId node, int flags, pid_t thread = 0);
 
 struct Created {
   Entry entry;

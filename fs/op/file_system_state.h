@@ -6,6 +6,7 @@
 
 #include "fs/op/file_system.h"
 #include "fs/op/open_files.h"
+#include "fs/op/refusals.h"
 #include "fs/op/types.h"
 #include "fs/tree/tree.h"
 
@@ -32,6 +33,7 @@ class FileSystem {
 
   const std::unique_ptr<tree::Tree> tree;
   OpenFiles open_files;
+  Refusals refusals;
   const IdMaps ids;
   const Nobody nobody;
 };

@@ -59,6 +59,10 @@ Result<void> OpenFiles::start(Node& node, OpenFile& file, bool write, sys::Uniqu
   }
   // A read error is that of the reads that follow, through the page cache.
   if (!(wanted ? *wanted : layer::is_program(file.data->get()).value_or(false))) return {};
+  if (!file.upper && tree_.upper() != nullptr) {
+    LAYERFS_TRY_ASSIGN(const struct stat st, sys::stat_fd(file.data->get()));
+    file.lower_size = {st.st_size, st.st_blocks};
+  }
   // A file whose kind the kernel cannot back (a stacked file system too deep, say) is served
   // cached.
   if (auto id = backing_->open(file.data->get())) {
@@ -173,26 +177,35 @@ Result<void> OpenFiles::allow_write(Node& node, OpenFile& file, int flags) {
   return {};
 }
 
-Result<Opened> OpenFiles::acquire(Node& node, int flags, sys::UniqueFd opened) {
-  const bool created = static_cast<bool>(opened);
+// Makes sure that one more open may use `file`, which is the node's.
+Result<void> OpenFiles::allow(Node& node, OpenFile& file, int flags, bool created, Walk walk) {
   const bool write = created || opens_for_writing(flags);
-  Guard& guard = this->guard(node);
-  std::unique_lock lock(guard.mutex);
-  if (node.has(Node::kSuperseded)) return fail(ESTALE);
-  if (open_file(guard, node) == nullptr)
-    LAYERFS_TRY(open_node(guard, node, write, std::move(opened)));
-  OpenFile& file = *open_file(guard, node);
-  if (file.passthrough && file.upper != tree::Tree::has_upper_data(node)) {
+  const bool outdated = file.passthrough && file.upper != tree::Tree::has_upper_data(node);
+  if (outdated && (write || walk == Walk::kMayBeRepeated)) {
     // The kernel keeps one backing per inode while it is open, and this one reads the lower file.
     tree_.supersede(node);
     return fail(ESTALE);
   }
-  if (!file.passthrough) LAYERFS_TRY(refresh(node, file, write));
-  if (write && !created) {
-    if (auto allowed = allow_write(node, file, flags); !allowed) {
-      if (file.opens == 0) end(leave(guard, node));
-      return fail(allowed.error());
-    }
+  if (!file.passthrough) {
+    // The kernel would cache the pages of two inodes, each without the changes of the other.
+    if (node.has(Node::kSuperseded)) return fail(ESTALE);
+    LAYERFS_TRY(refresh(node, file, write));
+  }
+  if (!write || created) return {};
+  return allow_write(node, file, flags);
+}
+
+Result<Opened> OpenFiles::acquire(Node& node, int flags, Walk walk, sys::UniqueFd opened) {
+  const bool created = static_cast<bool>(opened);
+  Guard& guard = this->guard(node);
+  std::unique_lock lock(guard.mutex);
+  if (node.has(Node::kSuperseded) && walk == Walk::kMayBeRepeated) return fail(ESTALE);
+  if (open_file(guard, node) == nullptr)
+    LAYERFS_TRY(open_node(guard, node, created || opens_for_writing(flags), std::move(opened)));
+  OpenFile& file = *open_file(guard, node);
+  if (auto allowed = allow(node, file, flags, created, walk); !allowed) {
+    if (file.opens == 0) end(leave(guard, node));
+    return fail(allowed.error());
   }
   ++file.opens;
   Opened result;
@@ -260,6 +273,14 @@ Result<DataFd> OpenFiles::writable_data(Node& node) {
     if (file != nullptr && file->upper && file->writable) return file->data;
   }
   return opened_data(node, O_RDWR);
+}
+
+std::optional<DataSize> OpenFiles::outdated_size(const Node& node) {
+  Guard& guard = this->guard(node);
+  std::lock_guard lock(guard.mutex);
+  const OpenFile* file = open_file(guard, node);
+  if (file == nullptr || !node.has(Node::kSuperseded) || file->upper) return std::nullopt;
+  return file->lower_size;
 }
 
 Result<void> OpenFiles::follow_copy_up(Node& node) {

@@ -20,6 +20,12 @@ namespace layerfs::op {
 // Whether open(2) with these flags may change the file.
 bool opens_for_writing(int flags);
 
+// What the kernel does when an open is answered ESTALE.
+enum class Walk {
+  kMayBeRepeated,     // it may walk a path to another node
+  kCannotBeRepeated,  // it has come back to this node
+};
+
 // Decides for each open whether the kernel reads and writes the file itself (passthrough) or asks
 // the daemon (cached), such that all opens of a node agree, and keeps the descriptor that a node's
 // data comes from: after a copy-up every open, old or new, reads the upper file. What a node that
@@ -38,8 +44,9 @@ class OpenFiles {
   // writing. `opened`, if it holds one, is a descriptor of the data, open O_RDWR, of a new file.
   // EPERM if the file is immutable, or append-only and to be opened otherwise. ESTALE if the node's
   // open descriptors read a lower file that the kernel holds on to: another node has its name from
-  // now on.
-  Result<Opened> acquire(tree::Node& node, int flags, sys::UniqueFd opened = {});
+  // now on. Where the walk cannot be repeated a further descriptor for reading reads the same lower
+  // file.
+  Result<Opened> acquire(tree::Node& node, int flags, Walk walk, sys::UniqueFd opened = {});
 
   // One open less.
   void release(tree::Node& node) noexcept;
@@ -51,6 +58,10 @@ class OpenFiles {
   Result<DataFd> data(tree::Node& node);
   // The same, for writing.
   Result<DataFd> writable_data(tree::Node& node);
+
+  // The size of the lower file that the open descriptors of a superseded node read; nothing if they
+  // read what is in the upper, or there are none.
+  std::optional<DataSize> outdated_size(const tree::Node& node);
 
   // To be called after a copy-up of data: what is open follows.
   Result<void> follow_copy_up(tree::Node& node);
@@ -79,6 +90,7 @@ class OpenFiles {
   Result<void> refresh(tree::Node& node, OpenFile& file, bool write);
   Result<DataFd> opened_data(tree::Node& node, int flags);
   Result<void> allow_write(tree::Node& node, OpenFile& file, int flags);
+  Result<void> allow(tree::Node& node, OpenFile& file, int flags, bool created, Walk walk);
   // Nothing if only the data can tell.
   std::optional<bool> wants_passthrough(const tree::Node& node, const OpenFile& file) const;
   // The node is pinned while it is open, for the kernel may forget it before it tells of the last

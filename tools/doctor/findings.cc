@@ -87,7 +87,8 @@ void judge_transport(const Machine& machine, Findings& all) {
 void judge_passthrough(const Machine& machine, Findings& all) {
   const char* topic = "passthrough";
   if (machine.trial.find("passthrough") != std::string::npos) {
-    good(all, topic, "the kernel reads and writes files by itself");
+    good(all, topic,
+         "the kernel reads and writes files of the upper, and runs programs, by itself");
   } else if (!machine.privileged) {
     advise(all, topic,
            "file data passes through the daemon and the page cache: the kernel hands files over "
