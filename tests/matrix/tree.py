@@ -12,6 +12,7 @@ LINKS = {
 FILES = ["f0", "f1", "f2", "f3", "h0", "t0", "t1", "big", "sub/f4", "sub/f5", "sub/h1", "sub/t2",
          "sub/deep/f6", "sub/deep/f7"]
 SYMLINKS, PIPES = ["s0", "sub/s1", "s2"], ["p0", "sub/p1", "p2"]
+KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "dir", stat.S_IFLNK: "link", stat.S_IFIFO: "pipe"}
 DIRECTORIES = ["", "sub", "sub/deep", "bare"]
 
 
@@ -97,25 +98,23 @@ def walk(root):
 
 
 def look(path, listed_ino=0):
-    """`content` is the reason where it cannot be read."""
+    """`content` is the reason where it cannot be had."""
     try:
         status = os.lstat(path)
     except OSError as error:
         return Entry("unknown", os.strerror(error.errno).encode(), path)
-    kind, content = "pipe", b""
-    if stat.S_ISDIR(status.st_mode):
-        kind = "dir"
-    elif stat.S_ISLNK(status.st_mode):
-        kind, content = "link", os.readlink(path).encode()
-    elif stat.S_ISREG(status.st_mode):
-        kind = "file"
-        try:
+    kind = stat.S_IFMT(status.st_mode)
+    content = b""
+    try:
+        if kind == stat.S_IFLNK:
+            content = os.readlink(path).encode()
+        elif kind == stat.S_IFREG:
             with open(path, "rb") as file:
                 content = file.read()
-        except OSError as error:
-            content = os.strerror(error.errno).encode()
-    return Entry(kind, content, (status.st_dev, status.st_ino), status.st_nlink, listed_ino,
-                 (oct(status.st_mode), status.st_uid, status.st_gid))
+    except OSError as error:
+        content = os.strerror(error.errno).encode()
+    return Entry(KINDS.get(kind, "other"), content, (status.st_dev, status.st_ino), status.st_nlink,
+                 listed_ino, (oct(status.st_mode), status.st_uid, status.st_gid))
 
 
 def merge(trees):
