@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "tools/id_options.h"
+#include "tools/lower_list.h"
 
 namespace layerfs::tools {
 
@@ -45,30 +46,6 @@ Option option_of(std::string_view text) {
   return {text, text.substr(0, equals), text.substr(equals + 1)};
 }
 
-std::string unescaped(std::string_view value) {
-  std::string out;
-  for (std::size_t i = 0; i < value.size(); ++i) {
-    if (value[i] == '\\' && i + 1 < value.size()) ++i;
-    out += value[i];
-  }
-  return out;
-}
-
-// The parts between colons that are not escaped, without their backslashes.
-std::vector<std::string> split_directories(std::string_view value) {
-  std::vector<std::string> parts;
-  std::size_t begin = 0;
-  for (std::size_t i = 0; i <= value.size(); ++i) {
-    if (i == value.size() || value[i] == ':') {
-      parts.push_back(unescaped(value.substr(begin, i - begin)));
-      begin = i + 1;
-    } else if (value[i] == '\\') {
-      ++i;
-    }
-  }
-  return parts;
-}
-
 tl::unexpected<Failure> refuse_value(const Option& option, std::string_view allowed) {
   return refuse(fmt::format("the mount option '{}' is not valid: {} takes {}", option.text,
                             option.key, allowed),
@@ -82,15 +59,14 @@ Outcome<void> set_directory(const Option& option, std::string& directory) {
 }
 
 Outcome<void> set_lowerdirs(const Option& option, MountRequest& request) {
-  std::vector<std::string>& lowerdirs = request.mount.stack.lowerdirs;
   if (!option.value || option.value->empty()) return refuse_value(option, "directories");
-  lowerdirs = split_directories(*option.value);
-  if (std::ranges::any_of(lowerdirs, &std::string::empty)) {
-    return refuse(fmt::format("the mount option '{}' has an empty directory name (data-only lower "
-                              "directories behind '::' are not supported)",
-                              option.text),
+  auto list = parse_lower_list(*option.value);
+  if (!list)
+    return refuse(fmt::format("the mount option '{}' {}", option.text, list.error().sentence),
                   EINVAL);
-  }
+  request.mount.stack.lowerdirs = std::move(list->lowers);
+  request.mount.stack.datadirs = std::move(list->data_only);
+  request.lowers_are_given = true;
   return {};
 }
 
@@ -110,9 +86,16 @@ Outcome<void> set_root_layer(const Option& option, std::size_t& target) {
   return {};
 }
 
+// The kernel's order: one by one, the data-only ones last, and nothing behind the whole list.
 Outcome<void> add_lowerdir(const Option& option, MountRequest& request) {
+  op::StackOptions& stack = request.mount.stack;
   if (!option.value || option.value->empty()) return refuse_value(option, "a directory");
-  request.mount.stack.lowerdirs.push_back(unescaped(*option.value));
+  if (request.lowers_are_given)
+    return refuse(fmt::format("the mount option '{}' cannot follow lowerdir", option.text), EINVAL);
+  const bool data_only = option.key == "datadir+";
+  if (!data_only && !stack.datadirs.empty())
+    return refuse(fmt::format("the mount option '{}' cannot follow datadir+", option.text), EINVAL);
+  (data_only ? stack.datadirs : stack.lowerdirs).push_back(unescaped(*option.value));
   return {};
 }
 
@@ -239,7 +222,7 @@ bool is_without_meaning(const Option& option) {
 Outcome<void> apply_layer_option(const Option& option, MountRequest& request, bool& known) {
   op::StackOptions& stack = request.mount.stack;
   if (option.key == "lowerdir") return set_lowerdirs(option, request);
-  if (option.key == "lowerdir+") return add_lowerdir(option, request);
+  if (option.key == "lowerdir+" || option.key == "datadir+") return add_lowerdir(option, request);
   if (option.key == "layerindex") return set_layer_indexes(option, request);
   if (option.key == "rootlayer") return set_root_layer(option, stack.root_lower);
   if (option.key == "upperdir") return set_directory(option, stack.upperdir);
@@ -316,8 +299,11 @@ Outcome<void> apply(const Option& option, MountRequest& request) {
   known = true;
   LAYERFS_TRY(apply_mount_option(option, request, known));
   if (known) return {};
-  if (option.key == "verity" || option.key == "datadir+") {
-    return refuse(fmt::format("the mount option '{}' is not supported", option.text), EINVAL);
+  if (option.key == "verity") {
+    return refuse(fmt::format("the mount option '{}' is not supported: fs-verity digests of data "
+                              "files are not checked; verity=off says so",
+                              option.text),
+                  EINVAL);
   }
   request.warnings.push_back(
       fmt::format("the mount option '{}' is not known and has no effect", option.text));
@@ -336,7 +322,8 @@ Outcome<void> parse_mount_options(std::string_view text, MountRequest& request) 
 }
 
 bool names_layers(const MountRequest& request) {
-  return !request.mount.stack.lowerdirs.empty() || !request.mount.stack.upperdir.empty();
+  const op::StackOptions& stack = request.mount.stack;
+  return !stack.lowerdirs.empty() || !stack.datadirs.empty() || !stack.upperdir.empty();
 }
 
 Outcome<void> check_layers(const MountRequest& request) {

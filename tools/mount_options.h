@@ -13,6 +13,7 @@ namespace layerfs::tools {
 // What the -o strings of one command line said.
 struct MountRequest {
   fuse::MountOptions mount;           // mountpoint and source are not filled in here
+  bool lowers_are_given = false;      // by lowerdir=, behind which none is added
   std::string snapshot;               // snapshot=NAME
   std::string root;                   // root=DIR: the store
   bool remount = false;               // only the flags of a mount that is there are to change

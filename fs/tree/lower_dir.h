@@ -45,4 +45,12 @@ struct LowerFile {
   Name name;
 };
 
+// Where the data of a regular file is.
+struct LowerData {
+  LowerFile file;
+  // If `file` is a metacopy whose data is in the data-only layers: its absolute path there. Nobody
+  // has looked whether it is there.
+  std::string object;
+};
+
 }  // namespace layerfs::tree

@@ -205,6 +205,13 @@ Result<LowerDirs> Tree::follow_dir(const LowerDirs& siblings, std::size_t first,
 
 Result<LowerFile> Tree::follow_file(const LowerDirs& siblings, std::size_t first,
                                     std::string_view redirect) {
+  LAYERFS_TRY_ASSIGN(std::optional<LowerFile> found, find_file(siblings, first, redirect));
+  if (!found) return fail(EIO);
+  return *std::move(found);
+}
+
+Result<std::optional<LowerFile>> Tree::find_file(const LowerDirs& siblings, std::size_t first,
+                                                 std::string_view redirect) {
   LowerDirs chain = siblings;
   const std::size_t slash = redirect.rfind('/');
   if (slash != std::string_view::npos) {
@@ -224,7 +231,7 @@ Result<LowerFile> Tree::follow_file(const LowerDirs& siblings, std::size_t first
     if (st) return LowerFile{dir, name};
     if (st.error() != Errno(ENOENT)) return fail(st.error());
   }
-  return fail(EIO);
+  return std::nullopt;
 }
 
 }  // namespace layerfs::tree

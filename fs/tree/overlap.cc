@@ -86,7 +86,8 @@ class Overlaps {
 Outcome<void> check_apart(const StackOptions& options) {
   if (options.upperdir.empty()) return {};
   Overlaps overlaps(options);
-  for (const std::string& lower : options.lowerdirs) LAYERFS_TRY(overlaps.check(lower));
+  for (const auto* lowers : {&options.lowerdirs, &options.datadirs})
+    for (const std::string& lower : *lowers) LAYERFS_TRY(overlaps.check(lower));
   return {};
 }
 

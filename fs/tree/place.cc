@@ -212,9 +212,12 @@ Result<struct stat> Tree::present(Node& node, struct stat st) {
   }
   if (node.has(Node::kDetached) && !node.has(Node::kUpper)) st.st_nlink = 0;
   if (S_ISREG(node.type) && !has_upper_data(node)) {
-    LAYERFS_TRY_ASSIGN(const LowerFile data, data_of(node.lower));
-    if (node.has(Node::kUpper) || data.dir.get() != node.lower.dir.get()) {
-      LAYERFS_TRY_ASSIGN(const struct stat holder, lower_stat(data.dir, data.name));
+    LAYERFS_TRY_ASSIGN(const LowerData data, data_of(node.lower));
+    if (!data.object.empty()) {
+      // The kernel's guess: objects are looked for when they are opened, and they have no holes.
+      st.st_blocks = (st.st_size + st.st_blksize - 1) / st.st_blksize * (st.st_blksize / 512);
+    } else if (node.has(Node::kUpper) || data.file.dir.get() != node.lower.dir.get()) {
+      LAYERFS_TRY_ASSIGN(const struct stat holder, lower_stat(data.file.dir, data.file.name));
       st.st_blocks = holder.st_blocks;
     }
   }
@@ -246,25 +249,30 @@ Result<LowerDirs> Tree::merged_below(const LowerDirPtr& dir) {
   return chain;
 }
 
-Result<LowerFile> Tree::data_of(const LowerFile& from) {
+Result<LowerData> Tree::data_of(const LowerFile& from) {
   LowerFile file = from;
   for (;;) {
     const std::size_t below = file.dir->position + 1;
-    if (below == stack_->roots().size()) return file;
+    if (!stack_->may_be_metacopy(*file.dir)) return LowerData{file, {}};
     LAYERFS_TRY_ASSIGN(const layer::Marks marks, lower_file_marks(file));
-    if (!marks.metacopy) return file;
+    if (!marks.metacopy) return LowerData{file, {}};
     // Without a redirect the data has the same name in the directories that merge below.
     LAYERFS_TRY_ASSIGN(const LowerDirs siblings, merged_below(file.dir));
     const std::string_view target =
         marks.redirect.empty() ? file.name.view() : std::string_view(marks.redirect);
-    LAYERFS_TRY_ASSIGN(file, follow_file(siblings, below, target));
+    LAYERFS_TRY_ASSIGN(std::optional<LowerFile> found, find_file(siblings, below, target));
+    const bool in_object = !found && target.starts_with('/') && stack_->data_only().any();
+    if (in_object) return LowerData{file, std::string(target)};
+    if (!found) return fail(EIO);
+    file = *std::move(found);
   }
 }
 
 Result<sys::UniqueFd> Tree::open_lower_data(const LowerFile& file, int flags) {
-  LAYERFS_TRY_ASSIGN(const LowerFile data, data_of(file));
-  LAYERFS_TRY_ASSIGN(FdRef dir, lower_dir(data.dir));
-  return sys::open_beneath(dir->get(), data.name.c_str(), flags | O_NOFOLLOW);
+  LAYERFS_TRY_ASSIGN(const LowerData data, data_of(file));
+  if (!data.object.empty()) return stack_->data_only().open(data.object, flags);
+  LAYERFS_TRY_ASSIGN(FdRef dir, lower_dir(data.file.dir));
+  return sys::open_beneath(dir->get(), data.file.name.c_str(), flags | O_NOFOLLOW);
 }
 
 }  // namespace layerfs::tree

@@ -93,6 +93,8 @@ Result<UpperAndWork> open_cloned(const std::string& upper, const std::string& wo
 Outcome<std::unique_ptr<Stack>> Stack::open(const StackOptions& options) {
   if (options.lowerdirs.empty() && options.upperdir.empty())
     return refuse("there is nothing to mount: give lowerdir=, upperdir= or both");
+  if (options.lowerdirs.empty() && !options.datadirs.empty())
+    return refuse("data-only layers need a lower directory that leads to their files", EINVAL);
   if (options.upperdir.empty() != options.workdir.empty())
     return refuse(options.workdir.empty() ? "upperdir needs a workdir on the same file system"
                                           : "workdir is of use with an upperdir only");
@@ -121,6 +123,11 @@ Outcome<void> Stack::open_lowers() {
     if (layer->index() != nullptr) root->slot = layer::kIndexRoot;
     roots_.emplace_back(std::move(root));
     layers_.push_back(std::move(layer));
+  }
+  for (const std::string& path : options_.datadirs) {
+    LAYERFS_TRY_ASSIGN(std::unique_ptr<layer::Layer> layer,
+                       layer::Layer::open(path, "", options_.user_xattr, recorded_owners_));
+    data_only_.add(std::move(layer));
   }
   return {};
 }
@@ -200,7 +207,8 @@ bool Stack::may_have_xattrs() const {
 bool Stack::lies_on_stacked() const {
   return (upper_ && is_stacked(upper_->root.get())) ||
          std::any_of(layers_.begin(), layers_.end(),
-                     [](const auto& layer) { return is_stacked(layer->root()); });
+                     [](const auto& layer) { return is_stacked(layer->root()); }) ||
+         data_only_.any_root(is_stacked);
 }
 
 ino_t Stack::map_ino(dev_t device, ino_t ino) const {

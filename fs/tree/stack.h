@@ -15,6 +15,7 @@
 #include "fs/sys/failure.h"
 #include "fs/sys/file_handle.h"
 #include "fs/sys/mount.h"
+#include "fs/tree/data_only.h"
 #include "fs/tree/lower_dir.h"
 #include "fs/tree/work_dir.h"
 
@@ -23,6 +24,7 @@ namespace layerfs::tree {
 // What makes a union. Paths are relative to the working directory when it is opened.
 struct StackOptions {
   std::vector<std::string> lowerdirs;      // topmost first; at least one unless there is an upper
+  std::vector<std::string> datadirs;       // data-only layers, topmost first, below all lowerdirs
   std::vector<std::string> layer_indexes;  // index files of `lowerdirs`, as far as they have one
   std::size_t root_lower = 0;   // whose root gives the union's its attributes if there is no upper
   std::string upperdir;         // empty: a read-only union
@@ -59,6 +61,12 @@ class Stack {
   const layer::XattrNames& names() const { return names_; }
   const Upper* upper() const { return upper_ ? &*upper_ : nullptr; }
   const LowerDirs& roots() const { return roots_; }  // of the lowers, topmost first
+  // No directory shows them; absolute redirects of metacopies in lower layers lead to their files.
+  const DataOnlyLayers& data_only() const { return data_only_; }
+  // Whether files of `dir` may have their data in a layer below.
+  bool may_be_metacopy(const LowerDir& dir) const {
+    return dir.position + 1 < roots_.size() || data_only_.any();
+  }
 
   // False if there is no upper, and the indexes of all layers say that users see no xattr in them.
   bool may_have_xattrs() const;
@@ -99,6 +107,7 @@ class Stack {
   layer::XattrNames names_;
   std::vector<std::unique_ptr<layer::Layer>> layers_;
   LowerDirs roots_;
+  DataOnlyLayers data_only_;
   std::optional<Upper> upper_;
   layer::RecordedOwners recorded_owners_;
   std::vector<FileSystem> file_systems_;  // the upper's first

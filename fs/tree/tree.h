@@ -262,9 +262,13 @@ class Tree {
   // position `first` on.
   Result<LowerDirs> follow_dir(const LowerDirs& siblings, std::size_t first,
                                std::string_view redirect);
-  // The same for a file; EIO if there is none.
+  // The same for a file; nothing if there is none, EIO if it is not regular.
+  Result<std::optional<LowerFile>> find_file(const LowerDirs& siblings, std::size_t first,
+                                             std::string_view redirect);
+  // The same; EIO if there is none.
   Result<LowerFile> follow_file(const LowerDirs& siblings, std::size_t first,
                                 std::string_view redirect);
+
   // The lower directories that may merge below or in `entry`.
   LowerDirs candidates(const Directory& dir, const Entry& entry);
 
@@ -298,8 +302,8 @@ class Tree {
   Result<sys::UniqueFd> open_upper_dir(const Node& dir) const;
   static Result<sys::UniqueFd> open_long_path(int root, const std::string& path);
   // Where the data of a regular file is: in `file` itself, or, if that is a metacopy, in a file
-  // of a layer below. EIO if that is not there.
-  Result<LowerFile> data_of(const LowerFile& file);
+  // of a layer below. EIO if that is not there, and not in a data-only layer by its redirect.
+  Result<LowerData> data_of(const LowerFile& file);
   // What `open` returns; where that is EMFILE, once more after the cached directories were closed.
   template <typename Open>
   auto with_room(Open open) {

@@ -166,10 +166,34 @@ TEST(MountOptions, BadValuesAreRefusedByName) {
   }
 }
 
-TEST(MountOptions, DataOnlyLayersAndVerityAreRefused) {
-  EXPECT_THAT(refused("lowerdir=/a::/b"), HasSubstr("data-only"));
-  EXPECT_THAT(refused("datadir+=/a"), HasSubstr("not supported"));
-  EXPECT_THAT(refused("verity=require"), HasSubstr("not supported"));
+TEST(MountOptions, DataOnlyLayersFollowTwoColons) {
+  const auto stack = parsed(R"(lowerdir=/a:b\:\:c::/d::/e\:)").mount.stack;
+  EXPECT_THAT(stack.lowerdirs, ElementsAre("/a", "b::c"));
+  EXPECT_THAT(stack.datadirs, ElementsAre("/d", "/e:"));
+  const auto added = parsed("lowerdir+=/a,lowerdir+=/b,datadir+=/c:d,datadir+=/e").mount.stack;
+  EXPECT_THAT(added.lowerdirs, ElementsAre("/a", "/b"));
+  EXPECT_THAT(added.datadirs, ElementsAre("/c:d", "/e"));
+  EXPECT_THAT(parsed("lowerdir=/a::/b,lowerdir=/c").mount.stack.datadirs, IsEmpty());
+}
+
+// Each of them is refused by the kernel's overlayfs of Linux 6.18.
+TEST(MountOptions, WhatTheKernelRefusesOfDataOnlyLayersIsRefused) {
+  EXPECT_THAT(refused("lowerdir=/a::/b:/c"), HasSubstr("behind the data-only ones"));
+  for (const std::string text : {"lowerdir=::/a", "lowerdir=:/a"})
+    EXPECT_THAT(refused(text), HasSubstr("begins with a colon"));
+  for (const std::string text : {"lowerdir=/a:", "lowerdir=/a::", "lowerdir=/a::/b::"})
+    EXPECT_THAT(refused(text), HasSubstr("ends with a colon"));
+  EXPECT_THAT(refused("lowerdir=/a:::/b"), HasSubstr("more than two colons"));
+  EXPECT_THAT(refused("datadir+=/b,lowerdir+=/a"), HasSubstr("cannot follow datadir+"));
+  EXPECT_THAT(refused("lowerdir=/a,datadir+=/b"), HasSubstr("cannot follow lowerdir"));
+  EXPECT_THAT(refused("lowerdir=/a,lowerdir+=/b"), HasSubstr("cannot follow lowerdir"));
+  EXPECT_FALSE(check_layers(parsed("datadir+=/a")));
+}
+
+TEST(MountOptions, VerityIsRefused) {
+  for (const std::string text : {"verity=on", "verity=require"})
+    EXPECT_THAT(refused(text), HasSubstr("not supported"));
+  EXPECT_THAT(parsed("verity=off,lowerdir=/a").warnings, IsEmpty());
 }
 
 TEST(MountOptions, AnUpperNeedsAWorkDirectoryAndALower) {
