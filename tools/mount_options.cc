@@ -77,6 +77,14 @@ Outcome<void> set_layer_indexes(const Option& option, MountRequest& request) {
   return {};
 }
 
+Outcome<void> set_number(const Option& option, std::size_t& target) {
+  const std::string_view value = option.value.value_or("");
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), target);
+  if (error != std::errc() || end != value.data() + value.size())
+    return refuse_value(option, "a number");
+  return {};
+}
+
 Outcome<void> set_root_layer(const Option& option, std::size_t& target) {
   const std::string_view value = option.value.value_or("");
   const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), target);
@@ -266,6 +274,7 @@ Outcome<void> apply_mount_option(const Option& option, MountRequest& request, bo
   fuse::MountOptions& mount = request.mount;
   if (option.key == "transport") return set_transport(option, mount.transport);
   if (option.key == "threads") return set_threads(option, mount.threads);
+  if (option.key == "max_inodes") return set_number(option, mount.max_inodes);
   if (option.key == "spin") return set_switch(option, mount.spin);
   if (option.key == "writeback") return set_writeback(option, mount.writeback);
   if (option.key == "snapshot") return set_directory(option, request.snapshot);

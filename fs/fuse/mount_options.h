@@ -1,6 +1,7 @@
 // All that decides how a union is mounted.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,9 @@ enum class Transport {
   kIoUring,  // refuse to mount without it
   kDevFuse,
 };
+
+// Those of a large image are fewer. The daemon needs some 170 bytes for each.
+inline constexpr std::size_t kDefaultMaxInodes = std::size_t{1} << 19;
 
 struct MountOptions {
   op::StackOptions stack;
@@ -31,6 +35,9 @@ struct MountOptions {
   // Without passthrough: the kernel collects what is written, instead of a request for each
   // write(2), and keeps the sizes of files, which may then be wrong (doc/tree.md).
   bool writeback = false;
+  // Beyond so many known inodes the kernel is asked to forget those that are not in use (pruner.h);
+  // 0: never.
+  std::size_t max_inodes = kDefaultMaxInodes;
   bool debug = false;  // each request to the log
 };
 

@@ -26,6 +26,7 @@
 #include "fs/fuse/kernel_mount.h"
 #include "fs/fuse/libfuse.h"
 #include "fs/fuse/passthrough.h"
+#include "fs/fuse/pruner.h"
 #include "fs/fuse/slow_work.h"
 #include "fs/fuse/transport.h"
 #include "fs/op/file.h"
@@ -120,12 +121,14 @@ class MountedSession final : public Session {
   std::map<std::string, std::uint64_t> request_counts() const override {
     return context_.counts.by_name();
   }
+  std::size_t known_inodes() const override { return op::known_inodes(*fs_); }
 
  private:
   Outcome<void> choose();
   Outcome<void> make_libfuse_session();
   Outcome<void> exchange_init();
   void prepare_threads();
+  void watch_inodes();
   void detach() noexcept;
   void end() noexcept;
 
@@ -144,6 +147,7 @@ class MountedSession final : public Session {
   std::unique_ptr<SlowWork> slow_work_;
   std::unique_ptr<Burst> burst_;
   std::unique_ptr<Workers> workers_;
+  std::unique_ptr<Pruner> pruner_;
 };
 
 MountedSession::MountedSession(MountOptions options, op::FileSystemPtr fs)
@@ -246,6 +250,17 @@ void MountedSession::prepare_threads() {
     context_.slow_work = slow_work_.get();
   }
   workers_ = std::make_unique<Workers>(session_.get(), options_.spin && !io_uring, io_uring);
+  if (options_.max_inodes > 0) watch_inodes();
+}
+
+void MountedSession::watch_inodes() {
+  const int device = fuse_session_fd(session_.get());
+  Pruner::Nodes nodes;
+  nodes.count = [this] { return op::known_inodes(*fs_); };
+  nodes.idle = [this] { return op::idle_inodes(*fs_); };
+  nodes.forget = [device](std::span<const op::NodeId> ids) { return notify_prune(device, ids); };
+  pruner_ = std::make_unique<Pruner>(options_.max_inodes, std::move(nodes));
+  op::watch_inodes(*fs_, options_.max_inodes, [this] { pruner_->crowded(); });
 }
 
 Outcome<void> MountedSession::serve() {
@@ -278,6 +293,7 @@ void MountedSession::detach() noexcept {
 }
 
 void MountedSession::end() noexcept {
+  if (pruner_) pruner_->finish();
   if (mounted_ && !fuse_session_exited(session_.get())) detach();
   mounted_ = false;
   if (workers_) workers_->stop();  // the object stays: a signal may still call stop()

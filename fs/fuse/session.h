@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -40,6 +41,9 @@ class Session {
   // How many requests of each kind came so far, by the protocol's names ("LOOKUP"); kinds that
   // never came are left out.
   virtual std::map<std::string, std::uint64_t> request_counts() const = 0;
+
+  // How many inodes the daemon remembers for the kernel.
+  virtual std::size_t known_inodes() const = 0;
 };
 
 }  // namespace layerfs::fuse

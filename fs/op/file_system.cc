@@ -44,6 +44,14 @@ void set_backing(FileSystem& fs, Backing* backing) { fs.open_files.set_backing(b
 
 bool may_have_xattrs(const FileSystem& fs) { return fs.tree->stack().may_have_xattrs(); }
 
+std::size_t known_inodes(const FileSystem& fs) { return fs.tree->node_count(); }
+
+std::vector<NodeId> idle_inodes(const FileSystem& fs) { return fs.tree->only_looked_up(); }
+
+void watch_inodes(FileSystem& fs, std::size_t most, std::function<void()> crowded) {
+  fs.tree->watch_nodes(most, std::move(crowded));
+}
+
 void rest(const FileSystem& fs) noexcept {
   for (const auto& root : fs.tree->stack().roots()) {
     if (const layer::Index* index = root->layer->index()) index->rest();

@@ -2,10 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <vector>
 
 #include "fs/op/backing.h"
 #include "fs/op/id_map.h"
+#include "fs/op/types.h"
 #include "fs/sys/failure.h"
 #include "fs/tree/stack.h"
 
@@ -44,6 +47,17 @@ void set_backing(FileSystem& fs, Backing* backing);
 // True if any layer may hold an xattr a user could see; false lets the transport end xattr
 // requests for good. Conservative: true when not known.
 bool may_have_xattrs(const FileSystem& fs);
+
+// How many inodes the mount knows: the kernel has looked them up and not forgotten yet.
+std::size_t known_inodes(const FileSystem& fs);
+
+// Those of them that nothing but the kernel holds here: no open file, no operation, no known child.
+std::vector<NodeId> idle_inodes(const FileSystem& fs);
+
+// From now on `crowded` is called whenever an inode becomes known beyond `most`, by the thread that
+// serves the request and under locks. To be called before the first request; `crowded` lives as
+// long as requests are served.
+void watch_inodes(FileSystem& fs, std::size_t most, std::function<void()> crowded);
 
 // Gives back memory that is for requests which follow each other, after the last of them.
 // Thread-safe beside requests.

@@ -4,8 +4,13 @@ namespace layerfs::tree {
 
 Node& NodeTable::insert(std::unique_ptr<Node> node) {
   Shard& s = shard(node->id);
-  std::unique_lock lock(s.mutex);
-  return **s.nodes.insert(std::move(node)).first;
+  Node* inserted = nullptr;
+  {
+    std::unique_lock lock(s.mutex);
+    inserted = s.nodes.insert(std::move(node)).first->get();
+  }
+  if (count_.fetch_add(1, std::memory_order_relaxed) >= most_) crowded_();
+  return *inserted;
 }
 
 Node* NodeTable::find(NodeId id) const {
@@ -39,16 +44,24 @@ std::unique_ptr<Node> NodeTable::take_if_idle(Node& node) {
   if (node.lookups.load() != 0 || node.pins.load() != 1) return nullptr;
   auto it = s.nodes.find(node.id);
   if (it == s.nodes.end()) return nullptr;
+  count_.fetch_sub(1, std::memory_order_relaxed);
   return std::move(s.nodes.extract(it).value());
 }
 
-std::size_t NodeTable::size() const {
-  std::size_t total = 0;
+void NodeTable::watch(std::size_t most, std::function<void()> crowded) {
+  crowded_ = std::move(crowded);
+  most_ = most;
+}
+
+std::vector<NodeId> NodeTable::only_looked_up() const {
+  std::vector<NodeId> ids;
   for (const Shard& s : shards_) {
     std::shared_lock lock(s.mutex);
-    total += s.nodes.size();
+    for (const auto& node : s.nodes)
+      if (node->id != kRootNode && node->pins.load() == 0 && node->lookups.load() != 0)
+        ids.push_back(node->id);
   }
-  return total;
+  return ids;
 }
 
 }  // namespace layerfs::tree

@@ -3,9 +3,12 @@
 
 #include <array>
 #include <atomic>
+#include <functional>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <shared_mutex>
+#include <vector>
 
 #include <absl/container/flat_hash_set.h>
 
@@ -36,7 +39,14 @@ class NodeTable {
   // caller prevents that somebody finds it by name meanwhile.
   std::unique_ptr<Node> take_if_idle(Node& node);
 
-  std::size_t size() const;
+  std::size_t size() const { return count_.load(std::memory_order_relaxed); }
+
+  // From now on `crowded` is called after each insertion that leaves more than `most` nodes. Once,
+  // before the first request.
+  void watch(std::size_t most, std::function<void()> crowded);
+
+  // The nodes, but for the root, that only the kernel holds, by one lookup or more.
+  std::vector<NodeId> only_looked_up() const;
 
  private:
   // Nodes hold their ids, so that the table is one of pointers.
@@ -60,6 +70,9 @@ class NodeTable {
   const Shard& shard(NodeId id) const { return shards_[id % shards_.size()]; }
 
   std::atomic<NodeId> next_{kRootNode};
+  std::atomic<std::size_t> count_{0};
+  std::size_t most_ = std::numeric_limits<std::size_t>::max();
+  std::function<void()> crowded_;
   std::array<Shard, 16> shards_;
 };
 

@@ -133,6 +133,11 @@ class Tree {
   void pin(Node& node) noexcept { node.pins.fetch_add(1, std::memory_order_relaxed); }
   void unpin(const ShapeToken& shape, Node& node) noexcept;
   std::size_t node_count() const { return table_.size(); }
+  // As NodeTable's.
+  void watch_nodes(std::size_t most, std::function<void()> crowded) {
+    table_.watch(most, std::move(crowded));
+  }
+  std::vector<NodeId> only_looked_up() const { return table_.only_looked_up(); }
   // Makes a new node take the place of `node`, which has to serve its open descriptors as it is.
   // `node` itself if it has lost its name, so that nobody can be led to another.
   Node& supersede(Node& node);
