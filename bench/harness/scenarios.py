@@ -125,6 +125,23 @@ def git(run):
     run.command("git status", ["git", "-C", f"{target}/clone", "status", "--short"])
 
 
+@scenario("links", layers=1)
+def links(run):
+    """10,000 new files: git add and commit, whose objects lose their first names; cp -al of them, rm
+    -rf of the first tree, stat of the other."""
+    tree = run.scratch("new/tree")
+    run.write_files(tree, 10000)
+    git = ["git", "-C", tree, "-c", "user.name=bench", "-c", "user.email=bench@localhost", "-c",
+           "init.defaultBranch=main", "-c", "gc.auto=0"]
+    run.command("git init", [*git, "init", "-q"])
+    run.command("git add", [*git, "add", "-A"])
+    run.command("git commit", [*git, "commit", "-qm", "one"])
+    run.command("cp -al", ["cp", "-al", tree, run.path("new/copy")])
+    run.command("rm -rf, the first names", ["rm", "-rf", tree])
+    run.command("du, the other names", ["du", "-s", run.path("new/copy")])
+    run.command("rm -rf, the other names", ["rm", "-rf", run.path("new/copy")])
+
+
 @scenario("compile", copies=(".",))
 def compile_code(run):
     """gcc of the layers compiles twenty small files, cold and warm."""

@@ -225,7 +225,7 @@ class CopyUp {
     std::unique_lock lock(parent.dir->mutex);
     if (node_.has(Node::kDetached)) {
       // Removed while it was copied: it lives on without a name.
-      tree_.unplaced_.keep(node_.id, std::move(fd));
+      tree_.unplaced_.keep(node_, std::move(fd));
       mark_node();
       return {};
     }

@@ -225,7 +225,7 @@ Result<Found> Tree::create_unnamed(Node& dir, const NewObject& object, sys::Uniq
       std::make_unique<Node>(table_.new_id(), stack_->map_ino(st.st_dev, st.st_ino), st.st_mode);
   forgotten_.erase(node->ino);
   LAYERFS_TRY_ASSIGN(sys::UniqueFd kept, with_room([&] { return sys::duplicate(opened.get()); }));
-  unplaced_.keep(node->id, std::move(kept));
+  unplaced_.keep(*node, std::move(kept));
   node->flags = Node::kUpper | Node::kDetached | Node::kNoCapability;
   node->lookups = 1;
   Node& made = table_.insert(std::move(node));

@@ -68,8 +68,8 @@ Result<Tree::Made> Tree::make_node(const ShapeToken& shape, Node& dir, Entry& en
       LAYERFS_TRY_ASSIGN(Indexed indexed, make_indexed_node(node->lower, node->ino));
       if (indexed.node != nullptr) {
         keep_id(*indexed.node, dir, entry, true);
-        if (!unplaced_.keep_by_handle(indexed.node->id, indexed.fd.get(), ""))
-          unplaced_.keep(indexed.node->id, std::move(indexed.fd));
+        if (!unplaced_.keep_by_handle(*indexed.node, indexed.fd.get(), ""))
+          unplaced_.keep(*indexed.node, std::move(indexed.fd));
         Node& made = table_.insert(std::move(indexed.node));
         hard_links_.insert(made);
         remember_lower_name(made, dir, entry);
@@ -193,7 +193,7 @@ Result<Node*> Tree::recall_unnamed(const ForgottenNode& known) {
   if (!forgotten_.take(known, true)) return fail(ESTALE);  // somebody else was faster
   auto node = std::make_unique<Node>(known.id, known.ino, st.st_mode);
   node->lookups = 1;
-  unplaced_.keep(known.id, *handle);
+  unplaced_.keep(*node, *handle);
   node->flags = Node::kUpper | Node::kDetached;
   note_protection(*node, layer::parse_protattr(marks.protattr));
   Node& made = table_.insert(std::move(node));

@@ -23,14 +23,14 @@ bool Tree::give_place(Node& node, Node& dir, Entry& entry) {
   entry.set_node(node);
   node.clear(Node::kDetached);
   other_names_.remove(node.id, {dir.id, dir.dir->key_of(entry)});
-  unplaced_.erase(node.id);
+  unplaced_.erase(node);
   return true;
 }
 
 void Tree::note_name(Node& node, Node& dir, Entry& entry, const struct stat& st) {
   if (!node.has(Node::kUpper)) return;
   if (node.is_unplaced()) {
-    const auto fd = unplaced_.open(node.id);
+    const auto fd = unplaced_.open(node);
     const auto own = fd ? sys::stat_fd((*fd)->get()) : fail(fd.error());
     if (own && is_same_inode(*own, st) && give_place(node, dir, entry)) return;
   }
@@ -72,9 +72,9 @@ Result<Node*> Tree::move_place(const ShapeLock::Exclusive& lock, Node& dir, Entr
   LAYERFS_TRY_ASSIGN(const int left, names_left(at, st, node));
   if (left <= 0) return nullptr;
   LAYERFS_TRY_ASSIGN(const NamePlace other, find_other_name(shape, node, st));
-  if (other.entry == nullptr && !unplaced_.keep_by_handle(node.id, at.fd, at.name)) {
+  if (other.entry == nullptr && !unplaced_.keep_by_handle(node, at.fd, at.name)) {
     LAYERFS_TRY_ASSIGN(sys::UniqueFd fd, open_to_keep(at.fd, at.name));
-    unplaced_.keep(node.id, std::move(fd));
+    unplaced_.keep(node, std::move(fd));
   }
   entry.set_ino(node.ino);
   if (other.entry == nullptr) {
@@ -119,17 +119,17 @@ Result<void> Tree::keep_reachable(Node& node, const Entry& entry, int dirfd) {
   }
   LAYERFS_TRY_ASSIGN(sys::UniqueFd fd, open_to_keep(dirfd, name));
   if (!placed) {
-    LAYERFS_TRY_ASSIGN(const FdRef own, unplaced_.open(node.id));
+    LAYERFS_TRY_ASSIGN(const FdRef own, unplaced_.open(node));
     LAYERFS_TRY_ASSIGN(const struct stat known, sys::stat_fd(own->get()));
     LAYERFS_TRY_ASSIGN(const struct stat here, sys::stat_fd(fd.get()));
     if (!is_same_inode(known, here)) return {};
   }
-  unplaced_.keep(node.id, std::move(fd));
+  unplaced_.keep(node, std::move(fd));
   return {};
 }
 
 void Tree::stay_reachable(Node& node) noexcept {
-  if (!node.has(Node::kDetached)) unplaced_.erase(node.id);
+  if (!node.has(Node::kDetached)) unplaced_.erase(node);
 }
 
 }  // namespace layerfs::tree

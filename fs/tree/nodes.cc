@@ -104,7 +104,7 @@ bool Tree::remember_unnamed(const Node& node) noexcept {
   constexpr unsigned kOthers = Node::kSuperseded | Node::kIndexed | Node::kMetacopy;
   const unsigned flags = node.flags.load(std::memory_order_acquire);
   if ((flags & (kWanted | kOthers)) != kWanted) return false;
-  const auto handle = unplaced_.handle(node.id);
+  const auto handle = unplaced_.handle(node);
   if (!handle) return false;
   forgotten_.remember(node.id, node.ino, *handle);
   return true;
@@ -139,7 +139,7 @@ void Tree::drop_if_idle(const ShapeToken& shape, NodeId id) noexcept {
       for (const LowerDirPtr& lower : taken->dir->lowers)
         if (lower.is_only_owner()) dir_fds_.erase(lower->key);
     }
-    if (taken->has(Node::kDetached)) unplaced_.erase(id);
+    if (taken->has(Node::kDetached)) unplaced_.erase(*taken);
     if (taken->has(Node::kHardLink)) other_names_.erase(id);
     if (taken->has(Node::kSuperseded)) unpin(shape, successors_.take(*taken));
     for (const HardLinks::Alias& alias : aliases) unpin(shape, *alias.dir);
@@ -176,7 +176,7 @@ Node& Tree::supersede_unplaced(Node& node) {
   if (!node.is_unplaced() || !node.has(Node::kHardLink) || node.has(Node::kSuperseded)) return node;
   auto fresh = make_successor(node);
   fresh->set(Node::kDetached);
-  unplaced_.copy(node.id, fresh->id);
+  unplaced_.copy(node, *fresh);
   Node& successor = table_.insert(std::move(fresh));
   hard_links_.insert(successor);
   successors_.insert(node, successor);

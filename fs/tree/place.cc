@@ -115,7 +115,7 @@ Result<sys::UniqueFd> Tree::open_upper_dir(const Node& dir) const {
     // marks the node before the name can be used again.
     if (!dir.has(Node::kDetached)) return fd;
   }
-  LAYERFS_TRY_ASSIGN(const FdRef fd, unplaced_.open(dir.id));
+  LAYERFS_TRY_ASSIGN(const FdRef fd, unplaced_.open(dir));
   return sys::duplicate(fd->get());
 }
 
@@ -173,7 +173,7 @@ Result<Place> Tree::place(const ShapeToken& shape, Node& asked) {
       return Place(std::move(fd), std::move(lock), node.name).recorded_in(upper()->records);
     lock.unlock();
   }
-  auto fd = unplaced_.open(node.id);
+  auto fd = unplaced_.open(node);
   if (fd) return Place(std::move(*fd)).recorded_in(upper()->records);
   // Meanwhile it may have got a place, or a successor.
   if (node.has(Node::kSuperseded) || !node.has(Node::kDetached)) return place(shape, node);

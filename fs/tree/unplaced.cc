@@ -7,47 +7,49 @@
 
 namespace layerfs::tree {
 
-void Unplaced::put(NodeId id, Way way) {
+void Unplaced::put(const Node& node, Way way) {
   const bool counts = way.fd != nullptr;
   {
     std::lock_guard lock(mutex_);
-    std::swap(ways_[id], way);
+    std::swap(ways_[&node], way);
   }
   if (counts) descriptors_.add();
   if (way.fd != nullptr) descriptors_.drop();
 }
 
-void Unplaced::keep(NodeId id, FdRef fd) { put(id, Way{std::move(fd), {}}); }
+void Unplaced::keep(const Node& node, FdRef fd) { put(node, Way{std::move(fd), {}}); }
 
-void Unplaced::keep(NodeId id, sys::UniqueFd fd) {
-  keep(id, std::make_shared<const sys::UniqueFd>(std::move(fd)));
+void Unplaced::keep(const Node& node, sys::UniqueFd fd) {
+  keep(node, std::make_shared<const sys::UniqueFd>(std::move(fd)));
 }
 
-void Unplaced::keep(NodeId id, sys::FileHandle handle) { put(id, Way{nullptr, std::move(handle)}); }
+void Unplaced::keep(const Node& node, sys::FileHandle handle) {
+  put(node, Way{nullptr, std::move(handle)});
+}
 
-bool Unplaced::keep_by_handle(NodeId id, int dirfd, const char* name) {
+bool Unplaced::keep_by_handle(const Node& node, int dirfd, const char* name) {
   auto handle = sys::handle_of(dirfd, name);
   if (!handle || !open(*handle)) return false;
-  keep(id, std::move(*handle));
+  keep(node, std::move(*handle));
   return true;
 }
 
-void Unplaced::copy(NodeId from, NodeId to) {
+void Unplaced::copy(const Node& from, const Node& to) {
   Way way;
   {
     std::lock_guard lock(mutex_);
-    const auto found = ways_.find(from);
+    const auto found = ways_.find(&from);
     if (found == ways_.end()) return;
     way = found->second;
   }
   put(to, std::move(way));
 }
 
-void Unplaced::erase(NodeId id) noexcept {
+void Unplaced::erase(const Node& node) noexcept {
   Way erased;  // closed after the lock is given back
   {
     std::lock_guard lock(mutex_);
-    const auto found = ways_.find(id);
+    const auto found = ways_.find(&node);
     if (found == ways_.end()) return;
     erased = std::move(found->second);
     ways_.erase(found);
@@ -57,11 +59,11 @@ void Unplaced::erase(NodeId id) noexcept {
   descriptors_.drop();
 }
 
-Result<FdRef> Unplaced::open(NodeId id) const {
+Result<FdRef> Unplaced::open(const Node& node) const {
   sys::FileHandle handle;
   {
     std::lock_guard lock(mutex_);
-    const auto found = ways_.find(id);
+    const auto found = ways_.find(&node);
     if (found == ways_.end()) return fail(ESTALE);
     if (found->second.fd != nullptr) return found->second.fd;
     handle = found->second.handle;
@@ -74,9 +76,9 @@ Result<FdRef> Unplaced::open(const sys::FileHandle& handle) const {
   return FdRef(std::make_shared<const sys::UniqueFd>(std::move(fd)));
 }
 
-std::optional<sys::FileHandle> Unplaced::handle(NodeId id) const {
+std::optional<sys::FileHandle> Unplaced::handle(const Node& node) const {
   std::lock_guard lock(mutex_);
-  const auto found = ways_.find(id);
+  const auto found = ways_.find(&node);
   if (found == ways_.end() || found->second.fd != nullptr) return std::nullopt;
   return found->second.handle;
 }
