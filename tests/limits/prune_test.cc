@@ -1,6 +1,7 @@
 // What the daemon remembers for the kernel is bounded, and what is in use stays.
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 #include <fstream>
 #include <iterator>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <thread>
 
@@ -35,6 +37,9 @@ std::string name(int dir, int file) { return fmt::format("d{}/file-{:05}", dir, 
 class Prune : public testing::Test {
  protected:
   Prune() {
+    // In memory, where so many files are made in a second or two.
+    if (::mount("none", dir_.make("lower").c_str(), "tmpfs", 0, "nr_inodes=400000") != 0)
+      throw std::runtime_error("no tmpfs");
     for (int d = 0; d < kDirs; ++d) {
       const fs::path dir = dir_ / "lower" / fmt::format("d{}", d);
       fs::create_directories(dir);
@@ -44,6 +49,11 @@ class Prune : public testing::Test {
     for (const char* file : {"d0/file-00000", "d0/file-00001", "d0/file-00002"})
       std::ofstream(dir_ / "lower" / file) << "lower";
     for (const char* each : {"upper", "work", "mnt"}) dir_.make(each);
+  }
+
+  ~Prune() override {
+    mount_.reset();
+    ::umount2((dir_ / "lower").c_str(), MNT_DETACH);
   }
 
   void mount(std::size_t most) {
