@@ -148,6 +148,8 @@ Outcome<std::vector<Layer>> Store::layers(const Image& image) const {
       return refuse("the image '" + title(image) + "' is in the store but not unpacked: `layerfs " +
                     "import " + dir_.path() + " --select " + title(image) + "` unpacks it");
     }
+    // A layer hides all that the same layer further down would show.
+    if (std::ranges::find(layers, key, &Layer::key) != layers.end()) continue;
     LAYERFS_TRY_ASSIGN(Layer layer, lease_layer(dir_, key));
     layers.push_back(std::move(layer));
     if (layers.back().opaque_root) break;

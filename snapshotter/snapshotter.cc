@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "snapshotter/check.h"
@@ -139,6 +140,8 @@ Answer<std::vector<std::string>> Snapshotter::layers_below(const std::vector<Row
   std::vector<std::string> keys;
   for (const Row& row : ancestors) {
     if (!row.layer) return deny(Code::kInternal, "'" + row.key + "' is a parent without a layer");
+    // A layer hides all that the same layer further down would show.
+    if (std::ranges::find(keys, *row.layer) != keys.end()) continue;
     keys.push_back(*row.layer);
     LAYERFS_TRY_ASSIGN(const LayerFacts facts, layers_->facts(*row.layer));
     if (facts.opaque_root) break;

@@ -137,19 +137,34 @@ Outcome<void> set_redirect_dir(const Option& option, bool& target) {
   return refuse_value(option, "on, off, follow or nofollow");
 }
 
+// One of several words; `words` names them for people.
+template <typename T, std::size_t N>
+Outcome<void> set_choice(const Option& option,
+                         const std::array<std::pair<std::string_view, T>, N>& choices,
+                         std::string_view words, T& target) {
+  for (const auto& [name, choice] : choices) {
+    if (option.value == name) {
+      target = choice;
+      return {};
+    }
+  }
+  return refuse_value(option, words);
+}
+
 Outcome<void> set_passthrough(const Option& option, op::PassthroughPolicy& target) {
   using Choice = std::pair<std::string_view, op::PassthroughPolicy>;
   constexpr std::array<Choice, 4> kChoices = {{{"auto", op::PassthroughPolicy::kAuto},
                                                {"all", op::PassthroughPolicy::kAll},
                                                {"upper", op::PassthroughPolicy::kUpper},
                                                {"none", op::PassthroughPolicy::kNone}}};
-  for (const auto& [name, policy] : kChoices) {
-    if (option.value == name) {
-      target = policy;
-      return {};
-    }
-  }
-  return refuse_value(option, "auto, all, upper or none");
+  return set_choice(option, kChoices, "auto, all, upper or none", target);
+}
+
+Outcome<void> set_xino(const Option& option, tree::Xino& target) {
+  using Choice = std::pair<std::string_view, tree::Xino>;
+  constexpr std::array<Choice, 3> kChoices = {
+      {{"auto", tree::Xino::kAuto}, {"on", tree::Xino::kOn}, {"off", tree::Xino::kOff}}};
+  return set_choice(option, kChoices, "auto, on or off", target);
 }
 
 // fuse-overlayfs's option, as containers-storage gives it.
@@ -158,13 +173,8 @@ Outcome<void> set_record_owners(const Option& option, layer::RecordKind& target)
   constexpr std::array<Choice, 3> kChoices = {{{"0", layer::RecordKind::kNone},
                                                {"1", layer::RecordKind::kPrivileged},
                                                {"2", layer::RecordKind::kContainers}}};
-  for (const auto& [name, kind] : kChoices) {
-    if (option.value == name) {
-      target = kind;
-      return {};
-    }
-  }
-  return refuse_value(option, "0, 1 (security. attributes) or 2 (user. attributes)");
+  return set_choice(option, kChoices, "0, 1 (security. attributes) or 2 (user. attributes)",
+                    target);
 }
 
 Outcome<void> set_transport(const Option& option, fuse::Transport& target) {
@@ -172,13 +182,7 @@ Outcome<void> set_transport(const Option& option, fuse::Transport& target) {
   constexpr std::array<Choice, 3> kChoices = {{{"auto", fuse::Transport::kAuto},
                                                {"io_uring", fuse::Transport::kIoUring},
                                                {"dev_fuse", fuse::Transport::kDevFuse}}};
-  for (const auto& [name, transport] : kChoices) {
-    if (option.value == name) {
-      target = transport;
-      return {};
-    }
-  }
-  return refuse_value(option, "auto, io_uring or dev_fuse");
+  return set_choice(option, kChoices, "auto, io_uring or dev_fuse", target);
 }
 
 Outcome<void> set_threads(const Option& option, unsigned& target) {
@@ -213,15 +217,14 @@ bool is_kernel_flag(const Option& option) {
 // Options of mount(8), fstab, libfuse and overlayfs that ask for what is so anyway, or that only
 // tune another implementation.
 bool is_without_meaning(const Option& option) {
-  static constexpr std::array<std::string_view, 29> kIgnored = {
-      "defaults", "auto",           "noauto",         "user",
-      "nouser",   "users",          "owner",          "group",
-      "_netdev",  "nofail",         "comment",        "default_permissions",
-      "subtype",  "max_read",       "xino",           "nfs_export",
-      "uuid",     "override_creds", "verity",         "static_nlink",
-      "timeout",  "threaded",       "fsync",          "clone_fd",
-      "fast_ino", "max_write",      "max_background", "auto_unmount",
-      "nonempty"};
+  static constexpr std::array<std::string_view, 28> kIgnored = {
+      "defaults",       "auto",           "noauto",       "user",
+      "nouser",         "users",          "owner",        "group",
+      "_netdev",        "nofail",         "comment",      "default_permissions",
+      "subtype",        "max_read",       "nfs_export",   "uuid",
+      "override_creds", "verity",         "static_nlink", "timeout",
+      "threaded",       "fsync",          "clone_fd",     "fast_ino",
+      "max_write",      "max_background", "auto_unmount", "nonempty"};
   if (option.key == "verity") return option.value == "off";
   return option.key.starts_with("x-") || option.key.starts_with("X-") ||
          is_one_of(option.key, kIgnored);
@@ -238,6 +241,7 @@ Outcome<void> apply_layer_option(const Option& option, MountRequest& request, bo
   if (option.key == "redirect_dir") return set_redirect_dir(option, stack.redirect_dir);
   if (option.key == "metacopy") return set_switch(option, stack.metacopy);
   if (option.key == "index") return set_switch(option, stack.index);
+  if (option.key == "xino") return set_xino(option, stack.xino);
   if (option.key == "passthrough") return set_passthrough(option, stack.passthrough);
   if (option.key == "xattr_permissions") return set_record_owners(option, stack.record_owners);
   if (option.text == "userxattr") {

@@ -33,6 +33,7 @@ Outcome<std::unique_ptr<Layer>> Layer::open(const std::string& path, const std::
   layer->path_ = path;
   // The clone is taken from the opened directory, so that both are the same one.
   auto clone = sys::open_read_only_clone(sys::fd_path(directory->get()).c_str());
+  layer->shows_mounts_ = !clone;
   layer->root_ = clone ? std::move(*clone) : std::move(*directory);
   auto st = sys::stat_fd(layer->root_.get());
   if (!st) return refuse("lowerdir '" + path + "' cannot be read", st.error());

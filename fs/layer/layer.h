@@ -24,7 +24,9 @@ class Layer {
                                               bool user_xattr, const RecordedOwners& owners = {});
 
   int root() const { return root_.get(); }  // O_PATH; the layer's own
-  dev_t device() const { return device_; }
+  dev_t device() const { return device_; }  // of the root
+  // Whether what is mounted on a directory or file of the layer shows instead of it.
+  bool shows_mounts() const { return shows_mounts_; }
   const Index* index() const { return index_.get(); }  // null: it has none
   const OwnerRecords& records() const { return records_; }
   const std::string& path() const { return path_; }  // as it was given, for messages
@@ -34,6 +36,7 @@ class Layer {
   std::string path_;
   sys::UniqueFd root_;
   dev_t device_ = 0;
+  bool shows_mounts_ = false;
   std::unique_ptr<Index> index_;
   OwnerRecords records_;
 };

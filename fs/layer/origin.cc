@@ -8,7 +8,7 @@ namespace {
 
 // enum fid_type (include/linux/exportfs.h).
 constexpr int kIno32Gen = 1;     // ext4, xfs with small inode numbers; with three words: tmpfs
-constexpr int kBtrfs = 0x4d;     // struct btrfs_fid, beginning with the inode number
+constexpr int kBtrfs = 0x4d;     // struct btrfs_fid: the inode number, then that of the subvolume
 constexpr int kIno64Gen = 0x81;  // xfs, f2fs, erofs, ...
 
 std::uint32_t word(const sys::FileHandle& handle, std::size_t index) {
@@ -17,10 +17,14 @@ std::uint32_t word(const sys::FileHandle& handle, std::size_t index) {
   return value;
 }
 
-std::uint64_t long_word(const sys::FileHandle& handle) {
+std::uint64_t long_word(const sys::FileHandle& handle, std::size_t index = 0) {
   std::uint64_t value;
-  std::memcpy(&value, handle.bytes.data(), sizeof value);
+  std::memcpy(&value, handle.bytes.data() + index * sizeof value, sizeof value);
   return value;
+}
+
+bool is_of_btrfs(const sys::FileHandle& handle) {
+  return handle.type == kBtrfs && handle.bytes.size() == 20;
 }
 
 }  // namespace
@@ -41,10 +45,13 @@ std::optional<std::uint64_t> inode_number(const sys::FileHandle& handle) {
   if (handle.type == kIno32Gen && size == 12) {
     return word(handle, 1) | std::uint64_t{word(handle, 2)} << 32;
   }
-  if ((handle.type == kIno64Gen && size == 12) || (handle.type == kBtrfs && size == 20)) {
-    return long_word(handle);
-  }
+  if ((handle.type == kIno64Gen && size == 12) || is_of_btrfs(handle)) return long_word(handle);
   return std::nullopt;
+}
+
+std::optional<std::uint64_t> volume_of(const sys::FileHandle& handle) {
+  if (!is_of_btrfs(handle)) return std::nullopt;
+  return long_word(handle, 1);
 }
 
 }  // namespace layerfs::layer

@@ -67,7 +67,6 @@ class CopyUp {
     LAYERFS_TRY(tree_.protection(shape, node_));
     if (!node_.is_dir()) source_name_ = node_.lower.name;
     source_records_ = &from->layer->records();
-    device_ = from->layer->device();
     LAYERFS_TRY_ASSIGN(const std::optional<struct stat> known, tree_.indexed_attr(node_));
     if (known) {
       st_ = *known;
@@ -75,10 +74,13 @@ class CopyUp {
       LAYERFS_TRY_ASSIGN(st_, records().any() ? source().stored_stat() : source().stat());
     }
     // An inode with several names keeps its identity only if the index holds the others to it.
-    indexed_ = !node_.is_dir() && st_.st_nlink > 1 && tree_.stack().options().index;
-    if (node_.is_dir() || st_.st_nlink == 1 || indexed_)
-      origin_ = tree_.stack().make_origin(device_, source_dir_->get(), source_name_.c_str());
-    indexed_ = indexed_ && !origin_.empty();
+    const bool linked = !node_.is_dir() && st_.st_nlink > 1;
+    indexed_ = linked && tree_.stack().keeps_links(st_.st_dev, node_.type);
+    breaks_link_ = linked && !indexed_;
+    if (breaks_link_) return {};
+    LAYERFS_TRY_ASSIGN(origin_, tree_.stack().file_systems().origin_of(st_, source_dir_->get(),
+                                                                       source_name_.c_str()));
+    if (indexed_ && origin_.empty()) return fail(EIO);
     return {};
   }
 
@@ -206,15 +208,12 @@ class CopyUp {
     const layer::XattrNames& names = tree_.stack().names();
     if (metacopy_) LAYERFS_TRY(sys::set_xattr(at, names.mark(layer::mark::kMetacopy), ""));
     LAYERFS_TRY(tree_.copy_protection(node_, source(), fd));
-    if (origin_.empty()) return {};
+    if (breaks_link_) return {};
+    // An empty value says, as the kernel's overlayfs has it: copied up, by no handle to be found.
     auto set = sys::set_xattr(at, names.mark(layer::mark::kOrigin), origin_);
     // user.* attributes are for files and directories only: then st_ino changes over a remount.
-    if (!set && set.error() == Errno(EPERM) && tree_.stack().options().user_xattr) {
-      origin_.clear();
-      indexed_ = false;
-      return {};
-    }
-    return set;
+    const bool unable = !set && set.error() == Errno(EPERM) && tree_.stack().options().user_xattr;
+    return unable ? Result<void>() : set;
   }
 
   // Puts the prepared inode in place. `fd` is open on it.
@@ -230,7 +229,8 @@ class CopyUp {
       return {};
     }
     LAYERFS_TRY_ASSIGN(struct stat before, sys::stat_fd(dir->get()));
-    if (!origin_.empty()) LAYERFS_TRY(tree_.mark_impure(parent, dir->get()));
+    if (!breaks_link_) LAYERFS_TRY(tree_.mark_impure(parent, dir->get()));
+    LAYERFS_TRY_ASSIGN(const struct stat copy, sys::stat_fd(fd.get()));
     if (indexed_) LAYERFS_TRY(put_into_index(fd.get()));
     if (auto placed = put_in_place(fd.get(), name, linkable, dir->get()); !placed) {
       if (indexed_) take_out_of_index();
@@ -241,8 +241,18 @@ class CopyUp {
     // kernel.
     (void)sys::set_times(dir->get(), before.st_atim, before.st_mtim);
     move_entry(parent);
+    settle_identity(InodeId::of(copy));
     mark_node();
     return {};
+  }
+
+  // What is known by number of the upper inode, which is new, and of one that had the number
+  // before.
+  void settle_identity(const InodeId& copy) {
+    InodeNumbers& numbers = tree_.stack().numbers();
+    numbers.renew(copy.number);
+    if (indexed_) tree_.hard_links_.insert(node_, copy);
+    if (breaks_link_) node_.ino = numbers.shown(copy);
   }
 
   Result<void> put_in_place(int fd, WorkName& name, bool linkable, int dirfd) {
@@ -324,12 +334,12 @@ class CopyUp {
   FdRef source_dir_;
   Name source_name_;
   const layer::OwnerRecords* source_records_ = nullptr;
-  dev_t device_ = 0;
   struct stat st_ = {};
   std::string origin_;
   bool metacopy_ = false;
   bool indexed_ = false;
-  bool named_ = false;  // the temporary has a name in the work directory
+  bool breaks_link_ = false;  // the other names of the lower inode stay what they are
+  bool named_ = false;        // the temporary has a name in the work directory
 };
 
 Result<void> Tree::mark_impure(Node& dir, int dirfd) {

@@ -170,9 +170,7 @@ class Creation {
     LAYERFS_TRY_ASSIGN(const struct stat real, sys::stat_at(dirfd_->get(), name_.c_str()));
     LAYERFS_TRY_ASSIGN(const struct stat st,
                        tree_.upper_attr(sys::At(dirfd_->get(), name_.c_str()), real));
-    auto node = std::make_unique<Node>(tree_.table_.new_id(),
-                                       tree_.stack().map_ino(st.st_dev, st.st_ino), st.st_mode);
-    tree_.forgotten_.erase(node->ino);  // the number may have been that of another
+    auto node = std::make_unique<Node>(tree_.table_.new_id(), tree_.new_number(st), st.st_mode);
     node->set(Node::kUpper | Node::kNoCapability);
     if (node->is_dir()) {
       node->dir->loaded = true;  // new, and so empty
@@ -221,9 +219,7 @@ Result<Found> Tree::create_unnamed(Node& dir, const NewObject& object, sys::Uniq
   }
   LAYERFS_TRY_ASSIGN(const struct stat real, sys::stat_fd(opened.get()));
   LAYERFS_TRY_ASSIGN(const struct stat st, upper_attr(sys::At(opened.get()), real));
-  auto node =
-      std::make_unique<Node>(table_.new_id(), stack_->map_ino(st.st_dev, st.st_ino), st.st_mode);
-  forgotten_.erase(node->ino);
+  auto node = std::make_unique<Node>(table_.new_id(), new_number(st), st.st_mode);
   LAYERFS_TRY_ASSIGN(sys::UniqueFd kept, with_room([&] { return sys::duplicate(opened.get()); }));
   unplaced_.keep(*node, std::move(kept));
   node->flags = Node::kUpper | Node::kDetached | Node::kNoCapability;

@@ -38,7 +38,8 @@ Result<int> Tree::union_nlink(const sys::At& at, const struct stat& st, const Lo
   }
   // Without the privilege to ask for it, what is there is the best guess.
   auto origin = sys::get_xattr(at, stack_->names().mark(layer::mark::kOrigin));
-  auto from = origin ? stack_->origin_stat(*origin) : Result<struct stat>(fail(origin.error()));
+  auto from =
+      origin ? stack_->file_systems().find(*origin) : Result<struct stat>(fail(origin.error()));
   return from ? static_cast<int>(from->st_nlink) + mark->difference : own;
 }
 
@@ -109,7 +110,7 @@ Result<void> Tree::recover_index_entry(const std::string& name) {
   if (!mark->of_upper) {
     const auto origin = layer::parse_index_name(name);
     if (!origin) return {};
-    auto lower = stack_->origin_stat(*origin);
+    auto lower = stack_->file_systems().find(*origin);
     if (!lower) return {};  // of another layer, or without the privilege to ask
     count = static_cast<int>(lower->st_nlink) + mark->difference;
     settle_nlink(fd.get(), count);

@@ -44,9 +44,10 @@ Result<Found> Tree::link(Node& node, Node& dir, std::string_view name) {
     LAYERFS_TRY_ASSIGN(FdRef dirfd, upper_dir(shape, dir));
     LAYERFS_TRY(name_lower_data(sys::At(inode.get()), node));
     LAYERFS_TRY(keep_origin_visible(inode.get(), dir, dirfd->get()));
+    LAYERFS_TRY(keep_number(node, inode.get()));
     if (node.has(Node::kIndexed)) LAYERFS_TRY(settle_before_change(inode.get(), node.lower));
     LAYERFS_TRY(link_into(inode.get(), dirfd->get(), std::string(name).c_str(), there != nullptr));
-    enter_link(node, dir, name);
+    LAYERFS_TRY(enter_link(node, dir, name, inode.get()));
   }
   node.lookups.fetch_add(1);
   auto st = attr(shape, node);
@@ -122,7 +123,7 @@ Result<void> Tree::link_into(int inode, int dirfd, const char* name, bool over_w
   return {};
 }
 
-void Tree::enter_link(Node& node, Node& dir, std::string_view name) {
+Result<void> Tree::enter_link(Node& node, Node& dir, std::string_view name, int inode) {
   Entry& entry = dir.dir->insert(name);
   entry.top = Entry::kInUpper;
   entry.type = static_cast<unsigned char>(IFTODT(node.type));
@@ -130,9 +131,11 @@ void Tree::enter_link(Node& node, Node& dir, std::string_view name) {
   entry.set_ino(0);
   entry.whiteout = false;
   // The first name of an O_TMPFILE, or the first that is known.
-  if (give_place(node, dir, entry)) return;
-  hard_links_.insert(node);
+  if (give_place(node, dir, entry)) return {};
+  LAYERFS_TRY_ASSIGN(const struct stat st, sys::stat_fd(inode));
+  hard_links_.insert(node, InodeId::of(st));
   other_names_.add(node.id, {dir.id, dir.dir->key_of(entry)});
+  return {};
 }
 
 }  // namespace layerfs::tree

@@ -41,88 +41,73 @@ Result<Found> Tree::child(const ShapeToken& shape, Node& dir, std::string_view n
 }
 
 Result<Tree::Made> Tree::make_node(const ShapeToken& shape, Node& dir, Entry& entry) {
-  const bool in_upper = entry.top == Entry::kInUpper;
-  FdRef dirfd;
-  if (in_upper) {
-    LAYERFS_TRY_ASSIGN(dirfd, upper_dir(shape, dir));
-  }
-  LAYERFS_TRY_ASSIGN(struct stat st,
-                     in_upper ? Place(dirfd, {}, entry.name).recorded_in(upper()->records).stat()
-                              : lower_stat(dir.dir->lowers[entry.top], entry.name));
-  LAYERFS_TRY_ASSIGN(std::unique_ptr<Node> node, in_upper
-                                                     ? make_upper_node(dir, entry, dirfd->get(), st)
-                                                     : make_lower_node(dir, entry, st));
-  const bool linked =
-      !S_ISDIR(st.st_mode) && st.st_nlink > 1 && (in_upper || stack_->options().index);
+  return entry.top == Entry::kInUpper ? make_from_upper(shape, dir, entry)
+                                      : make_from_lower(dir, entry);
+}
+
+Result<Tree::Made> Tree::make_from_upper(const ShapeToken& shape, Node& dir, Entry& entry) {
+  LAYERFS_TRY_ASSIGN(const FdRef dirfd, upper_dir(shape, dir));
+  LAYERFS_TRY_ASSIGN(const struct stat st,
+                     Place(dirfd, {}, entry.name).recorded_in(upper()->records).stat());
+  const InodeId inode = InodeId::of(st);
+  const bool linked = !S_ISDIR(st.st_mode) && st.st_nlink > 1;
+  std::unique_lock<std::mutex> making;
+  if (linked) making = hard_links_.lock_making(inode);
   // The last of several names may still be that of a node which the kernel knows by another.
-  const bool was_linked = !S_ISDIR(st.st_mode) && in_upper && !hard_links_.empty();
-  if (linked || was_linked) {
-    if (Node* known = hard_links_.find_and_count(node->ino)) {
-      if (in_upper)
-        note_name(*known, dir, entry, st);
-      else
-        remember_lower_name(*known, dir, entry);
+  if (!S_ISDIR(st.st_mode) && !hard_links_.empty()) {
+    if (Node* known = hard_links_.find_and_count(inode)) {
+      note_name(*known, dir, entry, st);
       return Made{known, std::nullopt};
     }
-    if (!in_upper) {
-      LAYERFS_TRY_ASSIGN(Indexed indexed, make_indexed_node(node->lower, node->ino));
-      if (indexed.node != nullptr) {
-        keep_id(*indexed.node, dir, entry, true);
-        if (!unplaced_.keep_by_handle(*indexed.node, indexed.fd.get(), ""))
-          unplaced_.keep(*indexed.node, std::move(indexed.fd));
-        Node& made = table_.insert(std::move(indexed.node));
-        hard_links_.insert(made);
-        remember_lower_name(made, dir, entry);
-        return Made{&made, std::nullopt};
-      }
-    }
   }
-  keep_id(*node, dir, entry, linked);
-  const bool indexed = node->has(Node::kIndexed);
-  Node& made = adopt(std::move(node), dir, entry);
-  if (linked) hard_links_.insert(made);
-  if (indexed) return Made{&made, std::nullopt};
-  LAYERFS_TRY_ASSIGN(struct stat shown, present(made, st));
+  LAYERFS_TRY_ASSIGN(UpperNode upper, make_upper_node(dir, entry, dirfd->get(), st));
+  keep_id(*upper.node, dir, entry, linked);
+  Node& made = adopt(std::move(upper.node), dir, entry);
+  if (linked) hard_links_.insert(made, inode);
+  if (upper.indexed_for) hard_links_.insert(made, *upper.indexed_for);
+  if (made.has(Node::kIndexed)) return Made{&made, std::nullopt};
+  LAYERFS_TRY_ASSIGN(const struct stat shown, present(made, st));
   return Made{&made, shown};
 }
 
-Result<Tree::Indexed> Tree::make_indexed_node(const LowerFile& lower, ino_t ino) {
-  if (upper() == nullptr || !upper()->work->index_in_use()) return Indexed{};
-  LAYERFS_TRY_ASSIGN(FdRef dirfd, lower_dir(lower.dir));
-  const std::string origin =
-      stack_->make_origin(lower.dir->layer->device(), dirfd->get(), lower.name.c_str());
-  if (origin.empty()) return Indexed{};
-  auto fd = sys::open_entry(upper()->work->index(), layer::index_name(origin).c_str());
-  if (!fd && fd.error() == Errno(ENOENT)) return Indexed{};
-  if (!fd) return fail(fd.error());
-  LAYERFS_TRY_ASSIGN(struct stat st, sys::stat_fd(fd->get()));
-  if (S_ISDIR(st.st_mode)) return fail(EIO);  // it cannot be a copy of a file
-  LAYERFS_TRY_ASSIGN(layer::Marks marks, layer::read_marks(sys::At(fd->get()), stack_->names()));
-  auto node = std::make_unique<Node>(table_.new_id(), ino, st.st_mode);
-  node->lower = lower;
-  node->lookups = 1;
-  node->flags = Node::kUpper | Node::kIndexed | Node::kDetached;
-  note_protection(*node, layer::parse_protattr(marks.protattr));
-  if (marks.metacopy && S_ISREG(st.st_mode)) node->set(Node::kMetacopy);
-  return Indexed{std::move(node), std::move(*fd)};
+Result<Tree::Made> Tree::make_from_lower(Node& dir, Entry& entry) {
+  const LowerDirPtr& from = dir.dir->lowers[entry.top];
+  LAYERFS_TRY_ASSIGN(const struct stat st, lower_stat(from, entry.name));
+  const InodeId inode = InodeId::of(st);
+  const bool linked = !S_ISDIR(st.st_mode) && st.st_nlink > 1 &&
+                      stack_->keeps_links(st.st_dev, st.st_mode & S_IFMT);
+  std::unique_lock<std::mutex> making;
+  if (linked) {
+    making = hard_links_.lock_making(inode);
+    LAYERFS_TRY_ASSIGN(Node * known, find_linked_lower(dir, entry, {from, entry.name}, st));
+    if (known != nullptr) return Made{known, std::nullopt};
+  }
+  LAYERFS_TRY_ASSIGN(std::unique_ptr<Node> node, make_lower_node(dir, entry, st));
+  keep_id(*node, dir, entry, linked);
+  Node& made = adopt(std::move(node), dir, entry);
+  if (linked) hard_links_.insert(made, inode);
+  LAYERFS_TRY_ASSIGN(const struct stat shown, present(made, st));
+  return Made{&made, shown};
 }
 
-Result<std::unique_ptr<Node>> Tree::make_upper_node(Node& dir, const Entry& entry, int dirfd,
-                                                    const struct stat& st) {
+Result<Tree::UpperNode> Tree::make_upper_node(Node& dir, const Entry& entry, int dirfd,
+                                              const struct stat& st) {
   LAYERFS_TRY_ASSIGN(layer::Marks marks,
                      layer::read_marks(sys::At(dirfd, entry.name.c_str()), stack_->names()));
-  ino_t ino = stack_->map_ino(st.st_dev, st.st_ino);
-  if (marks.has_origin) ino = stack_->origin_ino(marks.origin).value_or(ino);
-  auto node = std::make_unique<Node>(table_.new_id(), ino, st.st_mode);
+  UpperNode made{std::make_unique<Node>(table_.new_id(), 0, st.st_mode), std::nullopt};
+  Node* const node = made.node.get();
   node->set(Node::kUpper);
   if (node->is_dir()) {
     node->dir->impure = marks.impure;
+  } else if (!marks.nlink.empty()) {
+    LAYERFS_TRY_ASSIGN(made.indexed_for, find_index_origin(marks.origin, st));
+    if (made.indexed_for) node->set(Node::kIndexed);
   }
   if (marks.metacopy && S_ISREG(st.st_mode)) node->set(Node::kMetacopy);
-  if (!marks.nlink.empty() && !node->is_dir()) node->set(Node::kIndexed);
   note_protection(*node, layer::parse_protattr(marks.protattr));
   LAYERFS_TRY(find_lowers(*node, dir, entry, marks));
-  return node;
+  LAYERFS_TRY_ASSIGN(node->ino, upper_number(*node, dir, entry, st, marks));
+  return made;
 }
 
 Result<void> Tree::find_lowers(Node& node, Node& dir, const Entry& entry,
@@ -144,8 +129,7 @@ Result<void> Tree::find_lowers(Node& node, Node& dir, const Entry& entry,
 Result<std::unique_ptr<Node>> Tree::make_lower_node(Node& dir, const Entry& entry,
                                                     const struct stat& st) {
   const LowerDirPtr& from = dir.dir->lowers[entry.top];
-  auto node = std::make_unique<Node>(table_.new_id(),
-                                     stack_->map_ino(from->layer->device(), st.st_ino), st.st_mode);
+  auto node = std::make_unique<Node>(table_.new_id(), lower_number(st), st.st_mode);
   if (!node->is_dir()) {
     node->lower = LowerFile{from, entry.name};
     return node;
@@ -197,7 +181,7 @@ Result<Node*> Tree::recall_unnamed(const ForgottenNode& known) {
   node->flags = Node::kUpper | Node::kDetached;
   note_protection(*node, layer::parse_protattr(marks.protattr));
   Node& made = table_.insert(std::move(node));
-  hard_links_.insert(made);
+  hard_links_.insert(made, InodeId::of(st));
   return &made;
 }
 

@@ -115,11 +115,12 @@ Result<layer::Marks> Tree::lower_file_marks(const LowerFile& file) {
 Result<void> Tree::list_lower(const LowerDirPtr& dir,
                               const std::function<Result<void>(const layer::Listed&)>& fn) {
   if (const layer::Index* index = index_of(*dir)) {
+    const dev_t device = dir->layer->device();
     return index->for_each(dir->slot, 0, [&](const IndexedEntry& entry) -> Result<void> {
       layer::Listed listed{entry.name.data(), entry.type, 0, entry.whiteout()};
       if (!entry.whiteout()) {
         LAYERFS_TRY_ASSIGN(const IndexedInode inode, index->inode(entry.slot));
-        listed.ino = inode.attr.st_ino;
+        listed.ino = listed_number(InodeId{device, inode.attr.st_ino});
       }
       return fn(listed);
     });
@@ -129,9 +130,10 @@ Result<void> Tree::list_lower(const LowerDirPtr& dir,
                      sys::open_beneath(path_fd->get(), "", O_RDONLY | O_DIRECTORY));
   LAYERFS_TRY_ASSIGN(layer::Marks marks, layer::read_marks(sys::At(fd.get()), stack_->names()));
   const layer::Dialect dialect{.aufs = true, .xattr_whiteouts = marks.xattr_whiteouts};
+  LAYERFS_TRY_ASSIGN(const struct stat self, sys::stat_fd(fd.get()));
+  const bool shows_mounts = dir->layer->shows_mounts();
   auto opaque = layer::list_entries(fd.get(), dialect, stack_->names(), [&](layer::Listed entry) {
-    // What was copied up into an impure directory shows the inode number of its origin.
-    if (marks.impure) entry.ino = 0;
+    if (!entry.whiteout) entry.ino = listed_number(fd.get(), self.st_dev, shows_mounts, entry);
     return fn(entry);
   });
   if (!opaque) return fail(opaque.error());

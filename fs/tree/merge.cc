@@ -117,10 +117,14 @@ Result<void> Tree::load_upper(const ShapeToken& shape, Node& node, Merge& merge)
   LAYERFS_TRY_ASSIGN(layer::Marks marks, layer::read_marks(sys::At(fd.get()), stack_->names()));
   node.dir->impure = marks.impure;
   const layer::Dialect dialect{.aufs = false, .xattr_whiteouts = marks.xattr_whiteouts};
+  LAYERFS_TRY_ASSIGN(const struct stat self, sys::stat_fd(fd.get()));
   auto listed = layer::list_entries(
       fd.get(), dialect, stack_->names(), [&](const layer::Listed& entry) -> Result<void> {
-        // What was copied up into an impure directory shows the inode number of its origin.
-        merge.upper(entry, marks.impure ? 0 : stack_->map_ino(upper()->device, entry.ino));
+        // What was copied up into an impure directory shows the number of its origin.
+        const bool is_told = !marks.impure && !entry.whiteout;
+        merge.upper(entry, is_told
+                               ? listed_number(fd.get(), self.st_dev, upper()->shows_mounts, entry)
+                               : 0);
         return {};
       });
   if (!listed) return fail(listed.error());
@@ -129,13 +133,12 @@ Result<void> Tree::load_upper(const ShapeToken& shape, Node& node, Merge& merge)
 
 Result<void> Tree::load_lower(Directory& dir, std::uint16_t position, Merge& merge) {
   const LowerDirPtr& lower = dir.lowers[position];
-  const dev_t device = lower->layer->device();
   std::vector<Name> whiteouts;
   LAYERFS_TRY(list_lower(lower, [&](const layer::Listed& entry) -> Result<void> {
     if (entry.whiteout)
       whiteouts.emplace_back(entry.name);
     else
-      merge.lower(entry, position, entry.ino == 0 ? 0 : stack_->map_ino(device, entry.ino));
+      merge.lower(entry, position, entry.ino);
     return {};
   }));
   for (const Name& name : whiteouts) merge.lower_whiteout(name.view());

@@ -144,8 +144,10 @@ class Node {
   // Whether the inode may have names, though the node has no place.
   bool is_unplaced() const { return has(kDetached) && parent.load() == nullptr; }
 
-  NodeId id;                 // does not change once the node is in the table
-  const ino_t ino;           // st_ino, the same before and after copy-up
+  NodeId id;  // does not change once the node is in the table
+  // st_ino: the same before and after copy-up, unless that breaks a hard link. Written before the
+  // node is in the table, or under the parent's exclusive mutex.
+  std::atomic<ino_t> ino;
   const std::uint16_t type;  // S_IFMT
   std::atomic<std::uint16_t> flags{0};
   std::atomic<std::uint32_t> pins{0};
@@ -169,6 +171,6 @@ static_assert(sizeof(Node) == 72);
 
 static_assert(sizeof(Entry) == 24);
 
-inline ino_t Entry::ino() const { return known_ ? node_->ino : ino_; }
+inline ino_t Entry::ino() const { return known_ ? node_->ino.load() : ino_; }
 
 }  // namespace layerfs::tree

@@ -29,17 +29,23 @@ Outcome<void> Tree::make_root() {
   const int fd = has_upper ? upper()->root.get() : shown_root(*lowers)->layer->root();
   auto st = sys::stat_fd(fd);
   if (!st) return refuse("the root of the topmost layer cannot be read", st.error());
-  ino_t ino = stack_->map_ino(st->st_dev, st->st_ino);
   layer::Protattr protection;
+  bool has_origin = false;
   if (has_upper) {
     auto marks = layer::read_marks(sys::At(fd), stack_->names());
     if (!marks) return refuse("the marks of the upperdir cannot be read", marks.error());
     if (marks->opaque) lowers->clear();
     protection = layer::parse_protattr(marks->protattr);
-    if (marks->has_origin) ino = stack_->origin_ino(marks->origin).value_or(ino);
+    has_origin = marks->has_origin;
   }
-  auto root = std::make_unique<Node>(table_.new_id(), ino, S_IFDIR);
+  auto root =
+      std::make_unique<Node>(table_.new_id(), stack_->numbers().shown(InodeId::of(*st)), S_IFDIR);
   root->dir->lowers = std::move(*lowers);
+  if (has_origin) {
+    auto origin = number_of_lower_dir(*root);
+    if (!origin) return refuse("the root of the topmost layer cannot be read", origin.error());
+    root->ino = origin->value_or(root->ino);
+  }
   if (has_upper) root->set(Node::kUpper);
   note_protection(*root, protection);
   root->lookups = 1;
@@ -162,7 +168,7 @@ Node& Tree::supersede(Node& node) {
   fresh->parent = parent;
   pin(*parent);
   Node& successor = table_.insert(std::move(fresh));
-  if (node.has(Node::kHardLink)) hard_links_.insert(successor);
+  if (node.has(Node::kHardLink)) hard_links_.move(node, successor);
   if (Entry* entry = parent->dir->find(node.name.view());
       entry != nullptr && entry->node() == &node)
     entry->set_node(successor);
@@ -178,7 +184,7 @@ Node& Tree::supersede_unplaced(Node& node) {
   fresh->set(Node::kDetached);
   unplaced_.copy(node, *fresh);
   Node& successor = table_.insert(std::move(fresh));
-  hard_links_.insert(successor);
+  hard_links_.move(node, successor);
   successors_.insert(node, successor);
   node.set(Node::kSuperseded);
   return successor;

@@ -6,10 +6,10 @@
 
 namespace layerfs::tree {
 
-// Refuses, with ELOOP as kernel overlayfs, an upper or work directory that is a lower one, lies
-// below one or has one below it: what is written to the upper would change a lower. Goes by what
-// the file system says, not by names. A directory that cannot be looked at is passed over. Writes
-// nothing.
+// Refuses, with ELOOP as kernel overlayfs, directories of a union that are the same or lie within
+// each other: two lower ones, or the upper or work directory and a lower one, where what is written
+// to the upper would change a lower. Goes by what the file system says, not by names. A directory
+// that cannot be looked at is passed over. Writes nothing.
 Outcome<void> check_apart(const StackOptions& options);
 
 }  // namespace layerfs::tree

@@ -64,7 +64,8 @@ Result<void> Tree::bring_indexed_name(Node& dir, Entry& entry, int dirfd) {
   const LowerFile lower{dir.dir->lowers[entry.top], entry.name};
   LAYERFS_TRY_ASSIGN(struct stat st, lower_stat(lower.dir, lower.name));
   if (S_ISDIR(st.st_mode) || st.st_nlink < 2) return {};
-  LAYERFS_TRY_ASSIGN(const Indexed indexed, make_indexed_node(lower, st.st_ino));
+  if (!stack_->keeps_links(st.st_dev, st.st_mode & S_IFMT)) return {};
+  LAYERFS_TRY_ASSIGN(const Indexed indexed, make_indexed_node(lower, st));
   if (indexed.node == nullptr) return {};
   LAYERFS_TRY(keep_origin_visible(indexed.fd.get(), dir, dirfd));
   LAYERFS_TRY(link_indexed(indexed.fd.get(), lower, dirfd, entry.name));
@@ -86,7 +87,10 @@ Result<void> Tree::remove_entry(Node& dir, Entry& entry, int dirfd, Node& child)
     return removed;
   }
   drop_name(child, dir, entry);
-  if (entry.node() == &child) child.set(Node::kDetached);
+  if (entry.node() == &child) {
+    child.set(Node::kDetached);
+    stack_->numbers().release(child.ino);
+  }
   if (needs_whiteout(entry))
     turn_into_whiteout(*dir.dir, entry);
   else
@@ -161,6 +165,7 @@ Result<void> Tree::remove_dir_entry(Node& dir, Entry& entry, int dirfd, Node& ch
     return removed;
   }
   child.set(Node::kDetached);
+  stack_->numbers().release(child.ino);
   if (needs_whiteout(entry))
     turn_into_whiteout(*dir.dir, entry);
   else

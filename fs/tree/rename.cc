@@ -163,6 +163,7 @@ class Rename {
         LAYERFS_TRY(sys::set_xattr(at, names.mark(layer::mark::kOpaque), layer::kOpaqueValue));
     } else {
       LAYERFS_TRY(tree_.name_lower_data(at, *moving.node));
+      LAYERFS_TRY(tree_.keep_number(*moving.node, moving.inode.get()));
     }
     if (moving.dir == place.dir) return {};
     return tree_.keep_origin_visible(moving.inode.get(), *place.dir, place.dirfd->get());
@@ -201,7 +202,10 @@ class Rename {
     }
     if (to_.node != nullptr) {
       tree_.drop_name(*to_.node, *to_.dir, *target);
-      if (target->node() == to_.node) to_.node->set(Node::kDetached);
+      if (target->node() == to_.node) {
+        to_.node->set(Node::kDetached);
+        tree_.stack().numbers().release(to_.node->ino);
+      }
     }
     if (to_.inode && !to_.node->is_dir()) tree_.drop_from_index(to_.inode.get());
     finish_replace();

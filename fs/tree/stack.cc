@@ -1,12 +1,12 @@
 #include "fs/tree/stack.h"
 
 #include <fcntl.h>
-#include <linux/magic.h>
-#include <sys/vfs.h>
 
 #include <algorithm>
 
-#include "fs/layer/origin.h"
+#include <spdlog/spdlog.h>
+
+#include "fs/layer/marks.h"
 #include "fs/sys/copy.h"
 #include "fs/sys/file.h"
 #include "fs/sys/mount.h"
@@ -15,10 +15,6 @@
 
 namespace layerfs::tree {
 namespace {
-
-// overlayfs's xino keeps the file system's position above this bit; inode numbers of real file
-// systems end below it.
-constexpr int kFileSystemShift = 56;
 
 // Directories of the stack get cache keys from the other end than nodes (NodeTable::new_id).
 std::uint64_t root_key(std::size_t position) { return ~std::uint64_t{position}; }
@@ -41,13 +37,6 @@ Outcome<void> check_xattrs(int dirfd, const std::string& path, const layer::Xatt
   return {};
 }
 
-bool is_stacked(int dirfd) {
-  struct statfs about;
-  if (::fstatfs(dirfd, &about) != 0) return true;
-  const auto type = static_cast<unsigned long>(about.f_type);
-  return type == OVERLAYFS_SUPER_MAGIC || type == FUSE_SUPER_MAGIC;
-}
-
 bool is_beneath(const std::string& inner, const std::string& outer) {
   return inner == outer ||
          (inner.starts_with(outer) && (outer.ends_with('/') || inner[outer.size()] == '/'));
@@ -65,6 +54,8 @@ bool is_same(int fd, const struct stat& st) {
 
 struct UpperAndWork {
   sys::UniqueFd upper, work;
+  struct stat st = {};       // of the upper
+  bool shows_mounts = true;  // as in Upper
 };
 
 // Both through one private clone of their mount, as kernel overlayfs has them: so the file system
@@ -88,6 +79,46 @@ Result<UpperAndWork> open_cloned(const std::string& upper, const std::string& wo
   return both;
 }
 
+Outcome<UpperAndWork> open_upper_and_work(const StackOptions& options) {
+  const std::string& path = options.upperdir;
+  auto root = sys::open_path(path.c_str(), O_PATH | O_DIRECTORY);
+  if (!root) return refuse("upperdir '" + path + "' cannot be opened as a directory", root.error());
+  auto st = sys::stat_fd(root->get());
+  if (!st) return refuse("upperdir '" + path + "' cannot be read", st.error());
+  auto work_root = sys::open_path(options.workdir.c_str(), O_RDONLY | O_DIRECTORY);
+  if (!work_root)
+    return refuse("workdir '" + options.workdir + "' cannot be opened as a directory",
+                  work_root.error());
+  auto work_st = sys::stat_fd(work_root->get());
+  if (!work_st || work_st->st_dev != st->st_dev)
+    return refuse("workdir '" + options.workdir + "' and upperdir '" + path +
+                      "' must be on the same file system",
+                  EXDEV);
+  const std::string upper_path = real_path(root->get()), work_path = real_path(work_root->get());
+  if (is_beneath(upper_path, work_path) || is_beneath(work_path, upper_path))
+    return refuse("workdir '" + options.workdir + "' and upperdir '" + path +
+                      "' must be two separate directories",
+                  EINVAL);
+  auto cloned = open_cloned(upper_path, work_path, options.atime);
+  if (cloned && is_same(cloned->upper.get(), *st) && is_same(cloned->work.get(), *work_st))
+    return UpperAndWork{std::move(cloned->upper), std::move(cloned->work), *st, false};
+  return UpperAndWork{std::move(*root), std::move(*work_root), *st, true};
+}
+
+// Two daemons that write one upper would each be wrong about it, whatever their work directories.
+Outcome<sys::UniqueFd> lock_upper(int root, const std::string& path) {
+  auto lock = sys::open_beneath(root, "", O_RDONLY | O_DIRECTORY);
+  if (!lock) return refuse("upperdir '" + path + "' cannot be opened", lock.error());
+  const auto locked = lock_or_wait(lock->get());
+  if (locked) return std::move(*lock);
+  if (locked.error() == Errno(EWOULDBLOCK))
+    return refuse("upperdir '" + path +
+                      "' is in use by another mount; unmount that first (layerfs ps lists the "
+                      "mounts)",
+                  EBUSY);
+  return refuse("upperdir '" + path + "' cannot be locked", locked.error());
+}
+
 }  // namespace
 
 Outcome<std::unique_ptr<Stack>> Stack::open(const StackOptions& options) {
@@ -103,6 +134,8 @@ Outcome<std::unique_ptr<Stack>> Stack::open(const StackOptions& options) {
   stack->recorded_owners_ = layer::RecordedOwners::of_this_process(options.recorded_owners_shown);
   if (!options.upperdir.empty()) LAYERFS_TRY(stack->open_upper());
   LAYERFS_TRY(stack->open_lowers());
+  LAYERFS_TRY(stack->match_index_with_lowers());
+  stack->numbers_ = std::make_unique<InodeNumbers>(options.xino, stack->file_systems_.devices());
   return stack;
 }
 
@@ -115,7 +148,7 @@ Outcome<void> Stack::open_lowers() {
                        layer::Layer::open(path, index, options_.user_xattr, recorded_owners_));
     if (layer->records().any())
       names_.add_private(layer::OwnerRecords::xattr_of(layer->records().kind()));
-    add_file_system(layer->device(), layer->root());
+    file_systems_.add_lower(layer->device(), layer->root());
     auto root = std::make_unique<LowerDir>();
     root->layer = layer.get();
     root->key = root_key(layers_.size());
@@ -133,38 +166,78 @@ Outcome<void> Stack::open_lowers() {
 }
 
 Outcome<void> Stack::open_upper() {
+  LAYERFS_TRY_ASSIGN(UpperAndWork opened, open_upper_and_work(options_));
   const std::string& path = options_.upperdir;
-  auto root = sys::open_path(path.c_str(), O_PATH | O_DIRECTORY);
-  if (!root) return refuse("upperdir '" + path + "' cannot be opened as a directory", root.error());
-  auto st = sys::stat_fd(root->get());
-  if (!st) return refuse("upperdir '" + path + "' cannot be read", st.error());
-  auto work_root = sys::open_path(options_.workdir.c_str(), O_RDONLY | O_DIRECTORY);
-  if (!work_root)
-    return refuse("workdir '" + options_.workdir + "' cannot be opened as a directory",
-                  work_root.error());
-  auto work_st = sys::stat_fd(work_root->get());
-  if (!work_st || work_st->st_dev != st->st_dev)
-    return refuse("workdir '" + options_.workdir + "' and upperdir '" + path +
-                      "' must be on the same file system",
-                  EXDEV);
-  const std::string upper_path = real_path(root->get()), work_path = real_path(work_root->get());
-  if (is_beneath(upper_path, work_path) || is_beneath(work_path, upper_path))
-    return refuse("workdir '" + options_.workdir + "' and upperdir '" + path +
-                      "' must be two separate directories",
-                  EINVAL);
-  if (auto cloned = open_cloned(upper_path, work_path, options_.atime);
-      cloned && is_same(cloned->upper.get(), *st) && is_same(cloned->work.get(), *work_st)) {
-    *root = std::move(cloned->upper);
-    *work_root = std::move(cloned->work);
-  }
-  LAYERFS_TRY(check_xattrs(root->get(), path, names_));
-  LAYERFS_TRY_ASSIGN(auto work, WorkDir::open(std::move(*work_root), options_.workdir,
+  const int root = opened.upper.get();
+  LAYERFS_TRY(check_xattrs(root, path, names_));
+  LAYERFS_TRY_ASSIGN(auto work, WorkDir::open(std::move(opened.work), options_.workdir,
                                               options_.volatile_upper, options_.index));
-  LAYERFS_TRY_ASSIGN(auto records, open_records(root->get()));
-  add_file_system(st->st_dev, root->get());
-  const bool ordered = sys::orders_metadata(root->get());
-  upper_ = Upper{std::move(*root), st->st_dev, std::move(work), ordered, std::move(records)};
+  LAYERFS_TRY_ASSIGN(sys::UniqueFd lock, lock_upper(root, path));
+  LAYERFS_TRY_ASSIGN(auto records, open_records(root));
+  file_systems_.add_upper(opened.st.st_dev, root);
+  LAYERFS_TRY(take_index(root, opened.st, *work));
+  upper_ = Upper{.root = std::move(opened.upper),
+                 .lock = std::move(lock),
+                 .device = opened.st.st_dev,
+                 .work = std::move(work),
+                 .orders_metadata = sys::orders_metadata(root),
+                 .shows_mounts = opened.shows_mounts,
+                 .records = std::move(records)};
   return {};
+}
+
+// The kernel's overlayfs marks the index in the same way, and refuses that of another upper, too.
+Outcome<void> Stack::take_index(int root, const struct stat& st, const WorkDir& work) const {
+  if (work.index() < 0) return {};
+  const auto owner = file_systems_.origin_of(st, root, "", true);
+  if (!owner)
+    return refuse("the handle of upperdir '" + options_.upperdir + "' cannot be read",
+                  owner.error());
+  LAYERFS_TRY_ASSIGN(const bool is_ours, mark_index(work, layer::mark::kUpper, *owner));
+  if (is_ours) return {};
+  return refuse("the index in workdir '" + options_.workdir +
+                    "' belongs to another upperdir than '" + options_.upperdir +
+                    "': give the workdir that was used with this one, or an empty one, with which "
+                    "hard links of lower files that were changed may break",
+                ESTALE);
+}
+
+Outcome<void> Stack::match_index_with_lowers() {
+  if (!upper_ || upper_->work->index() < 0) return {};
+  for (const auto& layer : layers_) {
+    if (!file_systems_.is_certain(layer->device())) continue;
+    const auto st = sys::stat_fd(layer->root());
+    const auto root = st ? file_systems_.origin_of(*st, layer->root(), "")
+                         : Result<std::string>(fail(st.error()));
+    if (!root)
+      return refuse("the handle of lowerdir '" + layer->path() + "' cannot be read", root.error());
+    LAYERFS_TRY_ASSIGN(const bool is_same, mark_index(*upper_->work, layer::mark::kLower, *root));
+    if (is_same) return {};
+    spdlog::warn(
+        "the index in workdir '{}' was made over another lowerdir than '{}'; it is not used, and "
+        "hard links of lower files that are changed break",
+        options_.workdir, layer->path());
+    upper_->work->leave_index();
+    options_.index = false;
+    return {};
+  }
+  return {};
+}
+
+Outcome<bool> Stack::mark_index(const WorkDir& work, std::string_view mark,
+                                const std::string& value) const {
+  if (value.empty()) return true;
+  const sys::At at(work.index());
+  const std::string name = names_.mark(mark);
+  const std::string about = "the index in workdir '" + options_.workdir + "' ";
+  const auto marked = sys::get_xattr(at, name);
+  if (!marked && marked.error() != Errno(ENODATA))
+    return refuse(about + "cannot be read", marked.error());
+  if (marked && *marked == value) return true;
+  if (marked && work.index_in_use()) return false;
+  if (const auto set = sys::set_xattr(at, name, value); !set)
+    return refuse(about + "cannot be marked with what it belongs to", set.error());
+  return true;
 }
 
 Outcome<layer::OwnerRecords> Stack::open_records(int root) {
@@ -186,18 +259,6 @@ Outcome<layer::OwnerRecords> Stack::open_records(int root) {
   return records;
 }
 
-void Stack::add_file_system(dev_t device, int dirfd) {
-  if (file_system(device) != nullptr) return;
-  auto readable = sys::open_beneath(dirfd, "", O_RDONLY | O_DIRECTORY);
-  file_systems_.push_back({device, readable ? sys::filesystem_uuid(readable->get()) : sys::Uuid{}});
-}
-
-const Stack::FileSystem* Stack::file_system(dev_t device) const {
-  auto it = std::find_if(file_systems_.begin(), file_systems_.end(),
-                         [&](const FileSystem& fs) { return fs.device == device; });
-  return it == file_systems_.end() ? nullptr : &*it;
-}
-
 bool Stack::may_have_xattrs() const {
   return upper_ || std::any_of(layers_.begin(), layers_.end(), [](const auto& layer) {
            return layer->index() == nullptr || layer->index()->xattr_kinds() != 0;
@@ -211,45 +272,10 @@ bool Stack::lies_on_stacked() const {
          data_only_.any_root(is_stacked);
 }
 
-ino_t Stack::map_ino(dev_t device, ino_t ino) const {
-  const FileSystem* fs = file_system(device);
-  if (fs == nullptr) return ino;
-  const auto position = static_cast<ino_t>(fs - file_systems_.data());
-  return (position << kFileSystemShift) | ino;
-}
-
-std::optional<ino_t> Stack::origin_ino(const std::string& value) const {
-  auto origin = layer::parse_origin(value);
-  if (!origin) return std::nullopt;
-  auto fs = std::find_if(file_systems_.begin(), file_systems_.end(),
-                         [&](const FileSystem& f) { return f.uuid == origin->uuid; });
-  if (fs == file_systems_.end()) return std::nullopt;
-  auto ino = layer::inode_number(origin->handle);
-  if (!ino) return std::nullopt;
-  return map_ino(fs->device, *ino);
-}
-
-Result<struct stat> Stack::origin_stat(const std::string& value) const {
-  const auto origin = layer::parse_origin(value);
-  if (!origin) return fail(ESTALE);
-  for (const auto& layer : layers_) {
-    const FileSystem* fs = file_system(layer->device());
-    if (fs == nullptr || fs->uuid != origin->uuid) continue;
-    LAYERFS_TRY_ASSIGN(const sys::UniqueFd root,
-                       sys::open_beneath(layer->root(), "", O_RDONLY | O_DIRECTORY));
-    LAYERFS_TRY_ASSIGN(const sys::UniqueFd file,
-                       layer::open_origin(root.get(), fs->uuid, *origin, O_PATH));
-    return sys::stat_fd(file.get());
-  }
-  return fail(ESTALE);
-}
-
-std::string Stack::make_origin(dev_t device, int dirfd, const char* name) const {
-  const FileSystem* fs = file_system(device);
-  if (fs == nullptr) return {};
-  auto origin = layer::origin_of(dirfd, name, fs->uuid);
-  if (!origin) return {};
-  return layer::format_origin(*origin).value_or(std::string());
+bool Stack::keeps_links(dev_t device, mode_t type) const {
+  if (!options_.index || !file_systems_.is_certain(device)) return false;
+  // The index finds a copy by its overlay.origin, and user.* xattrs are for files and directories.
+  return !options_.user_xattr || S_ISREG(type);
 }
 
 }  // namespace layerfs::tree

@@ -13,9 +13,10 @@
 #include "fs/layer/owner_records.h"
 #include "fs/layer/xattr_names.h"
 #include "fs/sys/failure.h"
-#include "fs/sys/file_handle.h"
 #include "fs/sys/mount.h"
 #include "fs/tree/data_only.h"
+#include "fs/tree/file_systems.h"
+#include "fs/tree/inode_numbers.h"
 #include "fs/tree/lower_dir.h"
 #include "fs/tree/work_dir.h"
 
@@ -33,7 +34,9 @@ struct StackOptions {
   bool volatile_upper = false;  // no syncing; the work directory is marked as overlayfs does
   bool redirect_dir = true;     // rename of lower directories by overlay.redirect, else EXDEV
   bool metacopy = true;         // changes of metadata copy no data
-  bool index = true;            // lower hard links stay one file after copy-up
+  // Lower hard links stay one file after copy-up, where FileSystems::is_certain().
+  bool index = true;
+  Xino xino = Xino::kAuto;
   // Records owners and modes in the upper instead of setting them, unless its root says already
   // that it has records, and of which kind.
   layer::RecordKind record_owners = layer::RecordKind::kNone;
@@ -44,9 +47,11 @@ struct StackOptions {
 // The upper directory and its work directory, taken: no other daemon uses them meanwhile.
 struct Upper {
   sys::UniqueFd root;  // O_PATH
+  sys::UniqueFd lock;  // on it, as long as it is used
   dev_t device = 0;
   std::unique_ptr<WorkDir> work;
   bool orders_metadata = false;  // as sys::flush_data() asks
+  bool shows_mounts = false;     // what is mounted in it shows
   layer::OwnerRecords records;
 };
 
@@ -74,34 +79,28 @@ class Stack {
   // Whether a layer lies on overlayfs or FUSE.
   bool lies_on_stacked() const;
 
-  // st_ino on the union of the inode `ino` of a layer on `device`: the same number while all layers
-  // are on one file system, else with the file system's position in the highest byte, as
-  // overlayfs's xino has it.
-  ino_t map_ino(dev_t device, ino_t ino) const;
+  // What can be said about the identity of inodes of the layers.
+  const FileSystems& file_systems() const { return file_systems_; }
 
-  // st_ino of what an upper inode was copied from, if the value of its overlay.origin tells.
-  std::optional<ino_t> origin_ino(const std::string& origin) const;
+  // What st_ino is on the union.
+  InodeNumbers& numbers() const { return *numbers_; }
 
-  // Attributes of the file that such a value names, wherever on its file system it is. Needs
-  // CAP_DAC_READ_SEARCH (EPERM); ESTALE if it is gone or of no layer's file system.
-  Result<struct stat> origin_stat(const std::string& origin) const;
-
-  // The value of overlay.origin for `name` in `dirfd` (or `dirfd` itself, `name` being empty) on
-  // a layer's `device`; empty if the file system has no handles.
-  std::string make_origin(dev_t device, int dirfd, const char* name) const;
+  // Whether the names of one lower inode of that type, with several names on `device`, lead to one
+  // file of the union, before and after it is copied up. Else each name is a file of its own.
+  bool keeps_links(dev_t device, mode_t type) const;
 
  private:
-  struct FileSystem {
-    dev_t device;
-    sys::Uuid uuid;
-  };
-
   explicit Stack(const StackOptions& options) : options_(options), names_(options.user_xattr) {}
   Outcome<void> open_lowers();
   Outcome<void> open_upper();
   Outcome<layer::OwnerRecords> open_records(int root);
-  void add_file_system(dev_t device, int dirfd);
-  const FileSystem* file_system(dev_t device) const;
+  // Marks the index as that of the upper whose root is `root`; refuses that of another.
+  Outcome<void> take_index(int root, const struct stat& st, const WorkDir& work) const;
+  // The same for the lower directory that its entries were made over: that of another is not used.
+  Outcome<void> match_index_with_lowers();
+  // Whether the index has that mark, or is given it because it has none or holds nothing.
+  Outcome<bool> mark_index(const WorkDir& work, std::string_view mark,
+                           const std::string& value) const;
 
   StackOptions options_;
   layer::XattrNames names_;
@@ -110,7 +109,8 @@ class Stack {
   DataOnlyLayers data_only_;
   std::optional<Upper> upper_;
   layer::RecordedOwners recorded_owners_;
-  std::vector<FileSystem> file_systems_;  // the upper's first
+  FileSystems file_systems_;  // the upper's first
+  std::unique_ptr<InodeNumbers> numbers_;
 };
 
 }  // namespace layerfs::tree

@@ -229,17 +229,16 @@ class Tree {
     std::optional<struct stat> attr;
   };
   Result<Made> make_node(const ShapeToken& shape, Node& dir, Entry& entry);
-  // The node that another lower link, whose inode was copied up by way of a first one, leads to,
-  // and that inode; null if it was not copied up.
-  struct Indexed {
-    std::unique_ptr<Node> node;
-    sys::UniqueFd fd;
-  };
-  Result<Indexed> make_indexed_node(const LowerFile& lower, ino_t ino);
   // Counts a lookup, without attributes.
   Result<Made> hold_child(const ShapeToken& shape, Node& dir, std::string_view name);
-  Result<std::unique_ptr<Node>> make_upper_node(Node& dir, const Entry& entry, int dirfd,
-                                                const struct stat& st);
+  Result<Made> make_from_upper(const ShapeToken& shape, Node& dir, Entry& entry);
+  Result<Made> make_from_lower(Node& dir, Entry& entry);
+  struct UpperNode {
+    std::unique_ptr<Node> node;
+    std::optional<InodeId> indexed_for;  // with kIndexed: the lower inode that it is a copy of
+  };
+  Result<UpperNode> make_upper_node(Node& dir, const Entry& entry, int dirfd,
+                                    const struct stat& st);
   Result<std::unique_ptr<Node>> make_lower_node(Node& dir, const Entry& entry,
                                                 const struct stat& st);
   Result<void> find_lowers(Node& node, Node& dir, const Entry& entry, const layer::Marks& marks);
@@ -251,6 +250,42 @@ class Tree {
   Result<Node*> recall_child(const ShapeToken& shape, Node& dir, const ForgottenNode& known);
   // Gives `node` to the table, with its place and one lookup.
   Node& adopt(std::unique_ptr<Node> node, Node& dir, Entry& entry);
+
+  // identity.cc
+  // The node that a lower name of an inode leads to which was copied up by way of another name, and
+  // its inode in the upper; null if it was not. `st` are the attributes of the lower inode.
+  struct Indexed {
+    std::unique_ptr<Node> node;
+    sys::UniqueFd fd;
+  };
+  Result<Indexed> make_indexed_node(const LowerFile& lower, const struct stat& st);
+  // The node that another name of the lower inode `st` led to, or that its copy in the index leads
+  // to, its lookup counted; null if there is none. Under HardLinks::lock_making().
+  Result<Node*> find_linked_lower(Node& dir, const Entry& entry, const LowerFile& lower,
+                                  const struct stat& st);
+  // The lower inode of which the index says that the upper inode `st` is its copy.
+  Result<std::optional<InodeId>> find_index_origin(const std::string& origin,
+                                                   const struct stat& st) const;
+  // What number the upper inode `st` shows, which the name `entry` led to.
+  Result<ino_t> upper_number(const Node& node, Node& dir, const Entry& entry, const struct stat& st,
+                             const layer::Marks& marks);
+  // The number of the lower inode that an upper one was copied from; nothing if that is not
+  // certain.
+  Result<std::optional<ino_t>> number_of_lower_dir(const Node& node);
+  Result<std::optional<ino_t>> origin_number(const Node& node, Node& dir, const Entry& entry,
+                                             const layer::Marks& marks);
+  // The number of an inode that was just made in the upper.
+  ino_t new_number(const struct stat& st);
+  // To be called before the upper inode gets a name that does not cover its origin's.
+  Result<void> keep_number(const Node& node, int inode);
+  // st_ino of a lower inode with these attributes. It is none that an upper inode shows, except for
+  // unclaimed_number().
+  ino_t lower_number(const struct stat& st) const;
+  ino_t unclaimed_number(const struct stat& st) const;
+  // That of an inode that is listed, or of the entry that the directory `fd` on `device` lists; 0
+  // if only a lookup can tell. `shows_mounts`: as in Layer.
+  ino_t listed_number(const InodeId& inode) const;
+  ino_t listed_number(int fd, dev_t device, bool shows_mounts, const layer::Listed& entry) const;
 
   // merge.cc
   Result<void> ensure_loaded(const ShapeToken& shape, Node& dir);
@@ -287,7 +322,7 @@ class Tree {
   Result<layer::Marks> lower_marks(const LowerDirPtr& dir, bool more_below);
   // Of a regular file: an index tells of its metacopy and redirect marks only.
   Result<layer::Marks> lower_file_marks(const LowerFile& file);
-  // Entries' ino is the layer's own, or 0 where only the entry's inode can tell.
+  // Entries' ino is the union's, or 0 where only the entry's inode can tell.
   Result<void> list_lower(const LowerDirPtr& dir,
                           const std::function<Result<void>(const layer::Listed&)>& fn);
   // Of a file in the upper, as the file system below has them: as the union shows them.
@@ -399,7 +434,8 @@ class Tree {
   Result<void> keep_origin_visible(int inode, Node& dir, int dirfd);
   Result<void> allow_link(Node& node, Node& dir);
   Result<void> link_into(int inode, int dirfd, const char* name, bool over_whiteout);
-  void enter_link(Node& node, Node& dir, std::string_view name);
+  // `inode` is open on the node's inode, which has got the name.
+  Result<void> enter_link(Node& node, Node& dir, std::string_view name, int inode);
 
   // protection.cc: EPERM where the marks of chattr(1) forbid it.
   Result<void> allow_new_name(const ShapeToken& shape, Node& dir);

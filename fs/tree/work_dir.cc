@@ -41,6 +41,8 @@ Result<std::vector<std::string>> names_in(int dirfd) {
   return names;
 }
 
+}  // namespace
+
 Result<void> lock_or_wait(int fd) {
   for (int tries = 0;; ++tries) {
     auto locked = sys::lock_exclusive(fd);
@@ -49,8 +51,6 @@ Result<void> lock_or_wait(int fd) {
     ::nanosleep(&pause, nullptr);
   }
 }
-
-}  // namespace
 
 Result<void> remove_tree(int dirfd, const char* name) {
   auto removed = sys::unlink_at(dirfd, name);

@@ -15,6 +15,10 @@
 
 namespace layerfs::tree {
 
+// Takes an exclusive flock on `fd`, waiting a moment for a daemon that is just ending; EWOULDBLOCK
+// if another keeps it.
+Result<void> lock_or_wait(int fd);
+
 // workdir/work and workdir/index of kernel overlayfs. Holds a lock on workdir as long as it lives,
 // so that one daemon at a time uses it. Thread-safe.
 class WorkDir {
@@ -32,6 +36,11 @@ class WorkDir {
   // Whether index/ may hold anything.
   bool index_in_use() const { return index_in_use_.load(std::memory_order_relaxed); }
   void set_index_in_use() { index_in_use_.store(true, std::memory_order_relaxed); }
+  // As if there were none from now on. Before the object is shared.
+  void leave_index() {
+    index_.reset();
+    index_in_use_ = false;
+  }
 
   // The names in index/.
   Result<std::vector<std::string>> index_entries() const;
