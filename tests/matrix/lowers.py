@@ -23,6 +23,8 @@ def mount_disk(point, kind, options="", image=None):
     if image is None:
         image = point.with_suffix(".img")
         # An ext4 of one block group numbers alike whatever the names of its directories are.
+        # A daemon that is about to end may still hold the old one mounted.
+        image.unlink(missing_ok=True)
         run("truncate", "-s", "100M" if kind == "ext4" else "400M", image)
         run(f"mkfs.{kind}", *(["-Fq", "-b", "4096"] if kind == "ext4" else ["-fq"]), image)
     run("mount", "-o", f"loop{',' + options if options else ''}", image, point)

@@ -20,6 +20,7 @@ class File:
     def __init__(self, kind, content, names, in_lower):
         self.kind, self.content, self.names = kind, content, set(names)
         self.in_lower, self.nlinks = in_lower, {len(self.names)}
+        self.was_split = False  # its links broke
 
 
 class Model:
@@ -53,6 +54,7 @@ class Model:
         if broken:
             rest = File(file.kind, file.content, broken, True)
             rest.nlinks |= file.nlinks
+            rest.was_split = file.was_split = True
             self.files.update((name, rest) for name in broken)
             file.names -= broken
             file.nlinks = {len(file.names)}

@@ -78,7 +78,7 @@ def refused(results):
                     said[name, note][lowers.KINDS[kind][1]] = True
     titles = {"overlay": "kernel overlayfs", "layerfs": "layerfs"}
     lines = [f"- {titles[name]}, {note} ({', '.join(kinds)})" for (name, note), kinds in said.items()]
-    return "\n### Not mounted\n\n" + "\n".join(lines or ["Nothing."]) + "\n"
+    return "\n### Not mounted, or without hard links\n\n" + "\n".join(lines or ["Nothing."]) + "\n"
 
 
 def not_in_kernel():
@@ -97,6 +97,11 @@ inode numbers and link counts that are wrong. The layers hold two trees of one s
 file's inode number is that of its twin wherever there are two devices, with hard links of files,
 symlinks and pipes. Both unions do the same {options.ops} random operations and some chosen ones,
 with remounts in between; then the lower layers are replaced by a newer build below the old upper.
+
+Where layerfs cannot be certain which file of a lower layer an upper file came from (equal or no UUIDs,
+several devices below one layer), a file with a second name, or one that was moved to another directory,
+may have another number after a remount, and hard links break at copy-up. Kernel overlayfs shows the
+numbers of a layer as they are, so that files of several devices below one file system share them.
 
 - {datetime.date.today()}, Linux {os.uname().release}, layerfs {commit}, `{options.options}`
 - not tried, since this kernel does not have it: {not_in_kernel()}
