@@ -42,8 +42,10 @@ void getattr(fuse_req_t request, fuse_ino_t node, fuse_file_info*) {
   });
 }
 
-void setattr(fuse_req_t request, fuse_ino_t node, struct stat* attr, int to_set, fuse_file_info*) {
-  const op::AttrChange change = change_of(caller_of(request), *attr, to_set);
+void setattr(fuse_req_t request, fuse_ino_t node, struct stat* attr, int to_set,
+             fuse_file_info* info) {
+  op::AttrChange change = change_of(caller_of(request), *attr, to_set);
+  change.size_by_fd = info != nullptr;
   const auto sleeps = [&](Context& context) {
     return op::change_copies_much(*context.fs, node, change.size);
   };

@@ -17,6 +17,7 @@ struct AttrChange {
   std::optional<uid_t> uid;
   std::optional<gid_t> gid;
   std::optional<off_t> size;
+  bool size_by_fd = false;        // ftruncate(2), not truncate(2)
   std::optional<timespec> atime;  // tv_nsec may be UTIME_NOW
   std::optional<timespec> mtime;  // tv_nsec may be UTIME_NOW
   // Clear setuid, setgid and security.capability, as a write by this one does who has no

@@ -53,6 +53,7 @@ Result<std::size_t> copy_file_range(FileSystem& fs, const FileRange& from, const
                                     std::size_t length) {
   LAYERFS_TRY_ASSIGN(tree::Node * source, find_node(fs, from.node));
   LAYERFS_TRY_ASSIGN(tree::Node * target, find_node(fs, to.node));
+  LAYERFS_TRY(allow_copy_range(fs, *target));
   LAYERFS_TRY_ASSIGN(DataFd out, fs.open_files.writable_data(*target));
   LAYERFS_TRY_ASSIGN(DataFd in, fs.open_files.data(*source));
   off_t in_offset = from.offset, out_offset = to.offset;

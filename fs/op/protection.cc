@@ -31,13 +31,22 @@ Result<void> allow_setattr(FileSystem& fs, tree::Node& node, const AttrChange& c
   LAYERFS_TRY_ASSIGN(const layer::Protattr marks, protection(fs, node));
   // The time of the last write alone is what the writeback cache sends.
   const bool explicit_times = change.atime && !(is_now(change.atime) && is_now(change.mtime));
-  if (marks.immutable || (marks.append && (sets || explicit_times))) return fail(EPERM);
+  if (marks.append && (sets || explicit_times)) return fail(EPERM);
+  // As write(2): who has a descriptor from before may go on.
+  const bool goes_on = change.size && change.size_by_fd;
+  if (marks.immutable && !goes_on) return fail(EPERM);
   return {};
 }
 
 Result<void> allow_fallocate(FileSystem& fs, tree::Node& node, int mode) {
   LAYERFS_TRY_ASSIGN(const layer::Protattr marks, protection(fs, node));
   if (marks.immutable || (marks.append && (mode & ~FALLOC_FL_KEEP_SIZE) != 0)) return fail(EPERM);
+  return {};
+}
+
+Result<void> allow_copy_range(FileSystem& fs, tree::Node& node) {
+  LAYERFS_TRY_ASSIGN(const layer::Protattr marks, protection(fs, node));
+  if (marks.immutable) return fail(EPERM);
   return {};
 }
 

@@ -11,6 +11,8 @@ namespace layerfs::op {
 Result<void> allow_open(FileSystem& fs, tree::Node& node, int flags);
 Result<void> allow_setattr(FileSystem& fs, tree::Node& node, const AttrChange& change);
 Result<void> allow_fallocate(FileSystem& fs, tree::Node& node, int mode);
+// Into `node`, by a descriptor from before it was marked; write(2) by such a one is allowed.
+Result<void> allow_copy_range(FileSystem& fs, tree::Node& node);
 // Of xattrs, ACLs among them.
 Result<void> allow_setxattr(FileSystem& fs, tree::Node& node);
 

@@ -1,6 +1,16 @@
 // The marks of chattr(1), of lower layers on every kind of file system.
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
+#include <functional>
+#include <vector>
+
+#include "fs/sys/unique_fd.h"
 #include "tests/mount/beside_kernel.h"
 
 namespace layerfs::test {
@@ -102,6 +112,99 @@ INSTANTIATE_TEST_SUITE_P(Lowers, MarksOf,
                              if (letter == '-') letter = '_';
                            return name;
                          });
+
+// Changes through the descriptor `fd` of a file, some of them with data from `from`.
+struct Change {
+  const char* name;
+  std::function<long(int fd, int from)> make;
+};
+
+long reopen(int fd, int flags) {
+  const sys::UniqueFd again(open(("/proc/self/fd/" + std::to_string(fd)).c_str(), flags));
+  return again ? 0 : -1;
+}
+
+long splice_into(int fd, int from) {
+  int ends[2];
+  if (pipe(ends) != 0) return -1;
+  const sys::UniqueFd out(ends[0]), in(ends[1]);
+  off_t from_start = 0, start = 0;
+  if (splice(from, &from_start, in.get(), nullptr, 4, 0) != 4) return -1;
+  return splice(out.get(), nullptr, fd, &start, 4, 0);
+}
+
+long copy_into(int fd, int from) {
+  off_t from_start = 0, start = 0;
+  return copy_file_range(from, &from_start, fd, &start, 4, 0);
+}
+
+const std::vector<Change> kChanges = {
+    {"write", [](int fd, int) { return pwrite(fd, "w", 1, 0); }},
+    {"sendfile",
+     [](int fd, int from) {
+       off_t start = 0;
+       return sendfile(fd, from, &start, 4);
+     }},
+    {"splice", splice_into},
+    {"copy_file_range", copy_into},
+    {"clone", [](int fd, int from) { return ioctl(fd, FICLONE, from); }},
+    {"fallocate", [](int fd, int) { return fallocate(fd, 0, 0, 9000); }},
+    {"reserve", [](int fd, int) { return fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, 20000); }},
+    {"punch",
+     [](int fd, int) { return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 1); }},
+    {"zero", [](int fd, int) { return fallocate(fd, FALLOC_FL_ZERO_RANGE, 0, 1); }},
+    {"ftruncate", [](int fd, int) { return ftruncate(fd, 8000); }},
+    {"fchmod", [](int fd, int) { return fchmod(fd, 0600); }},
+    {"fchown", [](int fd, int) { return fchown(fd, 1, 1); }},
+    {"touch", [](int fd, int) { return futimens(fd, nullptr); }},
+    {"futimens",
+     [](int fd, int) {
+       const timespec times[2] = {{.tv_sec = 1, .tv_nsec = 0}, {.tv_sec = 1, .tv_nsec = 0}};
+       return futimens(fd, times);
+     }},
+    {"fsetxattr", [](int fd, int) { return fsetxattr(fd, "user.a", "b", 1, 0); }},
+    {"fremovexattr", [](int fd, int) { return fremovexattr(fd, "user.b"); }},
+    {"open to write", [](int fd, int) { return reopen(fd, O_WRONLY); }},
+    {"open to append", [](int fd, int) { return reopen(fd, O_WRONLY | O_APPEND); }},
+    {"open to truncate", [](int fd, int) { return reopen(fd, O_WRONLY | O_TRUNC); }},
+};
+
+void set_mark(const std::filesystem::path& file, int mark) {
+  const sys::UniqueFd fd(open(file.c_str(), O_RDONLY));
+  int marks = 0;
+  EXPECT_EQ(ioctl(fd.get(), FS_IOC_GETFLAGS, &marks), 0) << file;
+  marks = (marks & ~(FS_APPEND_FL | FS_IMMUTABLE_FL)) | mark;
+  EXPECT_EQ(ioctl(fd.get(), FS_IOC_SETFLAGS, &marks), 0) << file;
+}
+
+// What comes of each change through a descriptor that was there before `mark`.
+std::string changes_of_held(const std::filesystem::path& file, int flags, int mark) {
+  const sys::UniqueFd from(open((file.parent_path() / "source").c_str(), O_RDONLY));
+  const sys::UniqueFd fd(open(file.c_str(), flags));
+  EXPECT_EQ(fsetxattr(fd.get(), "user.b", "c", 1, 0), 0) << file;
+  set_mark(file, mark);
+  std::string told;
+  for (const Change& change : kChanges) {
+    const bool done = change.make(fd.get(), from.get()) >= 0;
+    told += std::string(change.name) + ": " + (done ? "done" : strerrorname_np(errno)) + "\n";
+  }
+  set_mark(file, 0);
+  return told;
+}
+
+TEST_F(BesideKernel, AMarkHoldsUpHeldDescriptorsAsTheKernelDoes) {
+  write_file(scratch_ / "lower/copied", std::string(10000, 'l'));
+  write_file(scratch_ / "lower/source", std::string(10000, 's'));
+  ASSERT_NO_FATAL_FAILURE(mount_over(scratch_ / "lower"));
+  for (const Side* side : {&kernel_, &ours_})
+    write_file(side->root / "new", std::string(10000, 'n'));
+  for (const int mark : {FS_IMMUTABLE_FL, FS_APPEND_FL})
+    for (const int flags : {O_RDWR, O_RDWR | O_APPEND})
+      for (const char* name : {"copied", "new"})
+        EXPECT_EQ(changes_of_held(ours_.root / name, flags, mark),
+                  changes_of_held(kernel_.root / name, flags, mark))
+            << name << " flags " << flags << " mark " << mark;
+}
 
 }  // namespace
 }  // namespace layerfs::test
