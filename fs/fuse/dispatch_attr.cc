@@ -42,6 +42,19 @@ void getattr(fuse_req_t request, fuse_ino_t node, fuse_file_info*) {
   });
 }
 
+#if LAYERFS_LIBFUSE_HAS_STATX
+// The kernel asks for all that it knows (FUSE_STATX with a birth time), and remembers the answer.
+void statx(fuse_req_t request, fuse_ino_t node, int, int, fuse_file_info*) {
+  dispatch(request, RequestKind::kStatx, [&](Context& context, Reply& reply) {
+    if (const auto result = op::statx(*context.fs, node)) {
+      reply.statx(*result, op::attr_lasts(*context.fs, node));
+    } else {
+      reply.error(result.error().code());
+    }
+  });
+}
+#endif
+
 void setattr(fuse_req_t request, fuse_ino_t node, struct stat* attr, int to_set,
              fuse_file_info* info) {
   op::AttrChange change = change_of(caller_of(request), *attr, to_set);
@@ -85,6 +98,9 @@ void access(fuse_req_t request, fuse_ino_t, int) {
 
 void add_attr_handlers(fuse_lowlevel_ops& handlers) {
   handlers.getattr = getattr;
+#if LAYERFS_LIBFUSE_HAS_STATX
+  handlers.statx = statx;
+#endif
   handlers.setattr = setattr;
   handlers.readlink = readlink;
   handlers.statfs = statfs;

@@ -1,5 +1,7 @@
 #include "fs/fuse/reply.h"
 
+#include <sys/sysmacros.h>
+
 #include <utility>
 
 namespace layerfs::fuse {
@@ -19,6 +21,40 @@ fuse_file_info file_info(const op::Opened& opened) {
   }
   return info;
 }
+
+#if LAYERFS_LIBFUSE_HAS_STATX
+statx_timestamp time_of(const timespec& time) {
+  statx_timestamp to = {};
+  to.tv_sec = time.tv_sec;
+  to.tv_nsec = static_cast<std::uint32_t>(time.tv_nsec);
+  return to;
+}
+
+// Without stx_attributes, of which the kernel shows none.
+struct statx full_attr(const op::AttrAndBirth& from) {
+  const struct stat& attr = from.attr;
+  struct statx to = {};
+  to.stx_mask = STATX_BASIC_STATS;
+  to.stx_blksize = static_cast<std::uint32_t>(attr.st_blksize);
+  to.stx_nlink = static_cast<std::uint32_t>(attr.st_nlink);
+  to.stx_uid = attr.st_uid;
+  to.stx_gid = attr.st_gid;
+  to.stx_mode = static_cast<std::uint16_t>(attr.st_mode);
+  to.stx_ino = attr.st_ino;
+  to.stx_size = static_cast<std::uint64_t>(attr.st_size);
+  to.stx_blocks = static_cast<std::uint64_t>(attr.st_blocks);
+  to.stx_atime = time_of(attr.st_atim);
+  to.stx_mtime = time_of(attr.st_mtim);
+  to.stx_ctime = time_of(attr.st_ctim);
+  to.stx_rdev_major = major(attr.st_rdev);
+  to.stx_rdev_minor = minor(attr.st_rdev);
+  if (from.birth) {
+    to.stx_mask |= STATX_BTIME;
+    to.stx_btime = time_of(*from.birth);
+  }
+  return to;
+}
+#endif
 
 }  // namespace
 
@@ -58,6 +94,14 @@ bool Reply::attr(const struct stat& attr, bool lasts) noexcept {
   fuse_req_t request = take();
   return request != nullptr && fuse_reply_attr(request, &attr, lasts ? kEndless : 0) == 0;
 }
+
+#if LAYERFS_LIBFUSE_HAS_STATX
+bool Reply::statx(const op::AttrAndBirth& attr, bool lasts) noexcept {
+  fuse_req_t request = take();
+  struct statx full = full_attr(attr);
+  return request != nullptr && fuse_reply_statx(request, 0, &full, lasts ? kEndless : 0) == 0;
+}
+#endif
 
 bool Reply::link_target(const std::string& target) noexcept {
   fuse_req_t request = take();

@@ -9,7 +9,9 @@
 #include <string>
 #include <string_view>
 
+#include "fs/fuse/config.h"
 #include "fs/fuse/libfuse.h"
+#include "fs/op/attr.h"
 #include "fs/op/types.h"
 
 namespace layerfs::fuse {
@@ -43,6 +45,9 @@ class Reply {
   bool entry(const op::Entry& entry) noexcept;
   bool no_entry() noexcept;                                 // ENOENT that may be remembered
   bool attr(const struct stat& attr, bool lasts) noexcept;  // see op::attr_lasts
+#if LAYERFS_LIBFUSE_HAS_STATX
+  bool statx(const op::AttrAndBirth& attr, bool lasts) noexcept;
+#endif
   bool link_target(const std::string& target) noexcept;
   bool opened(const op::Opened& opened) noexcept;
   bool created(const op::Entry& entry, const op::Opened& opened) noexcept;

@@ -5,12 +5,13 @@ namespace layerfs::fuse {
 namespace {
 
 constexpr std::array<std::string_view, static_cast<std::size_t>(RequestKind::kKinds)> kNames = {
-    "LOOKUP",      "FORGET",  "GETATTR", "SETATTR",   "READLINK",    "SYMLINK",        "MKNOD",
-    "MKDIR",       "UNLINK",  "RMDIR",   "RENAME",    "LINK",        "OPEN",           "READ",
-    "WRITE",       "STATFS",  "RELEASE", "FSYNC",     "SETXATTR",    "GETXATTR",       "LISTXATTR",
-    "REMOVEXATTR", "FLUSH",   "OPENDIR", "READDIR",   "READDIRPLUS", "FSYNCDIR",       "ACCESS",
-    "CREATE",      "TMPFILE", "IOCTL",   "FALLOCATE", "LSEEK",       "COPY_FILE_RANGE"};
-static_assert(kNames.back() == "COPY_FILE_RANGE");
+    "LOOKUP",   "FORGET",      "GETATTR",   "SETATTR",         "READLINK", "SYMLINK",
+    "MKNOD",    "MKDIR",       "UNLINK",    "RMDIR",           "RENAME",   "LINK",
+    "OPEN",     "READ",        "WRITE",     "STATFS",          "RELEASE",  "FSYNC",
+    "SETXATTR", "GETXATTR",    "LISTXATTR", "REMOVEXATTR",     "FLUSH",    "OPENDIR",
+    "READDIR",  "READDIRPLUS", "FSYNCDIR",  "ACCESS",          "CREATE",   "TMPFILE",
+    "IOCTL",    "FALLOCATE",   "LSEEK",     "COPY_FILE_RANGE", "STATX"};
+static_assert(kNames.back() == "STATX");
 
 }  // namespace
 

@@ -47,6 +47,7 @@ enum class RequestKind : std::size_t {
   kFallocate,
   kLseek,
   kCopyFileRange,
+  kStatx,
   kKinds,  // how many there are
 };
 
@@ -73,6 +74,7 @@ constexpr bool only_looks(RequestKind kind) {
     case RequestKind::kFsyncdir:
     case RequestKind::kAccess:
     case RequestKind::kLseek:
+    case RequestKind::kStatx:
       return true;
     default:
       return false;

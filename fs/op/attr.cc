@@ -103,10 +103,26 @@ Result<struct stat> getattr(FileSystem& fs, NodeId id) {
   return fs.ids.shown(*st);
 }
 
+Result<AttrAndBirth> statx(FileSystem& fs, NodeId id) {
+  LAYERFS_TRY_ASSIGN(tree::Node * node, find_node(fs, id));
+  // Before it is looked at, for it may be copied up meanwhile.
+  const bool upper = node->has(tree::Node::kUpper);
+  if (!upper && !fs.read_only()) node->set(tree::Node::kLowerBirthTold);
+  AttrAndBirth result;
+  {
+    auto shape = fs.tree->enter();
+    LAYERFS_TRY_ASSIGN(const tree::Place place, fs.tree->place(shape, *node));
+    LAYERFS_TRY_ASSIGN(result.birth, sys::birth_time(place.at()));
+  }
+  LAYERFS_TRY_ASSIGN(result.attr, getattr(fs, id));
+  if (upper) node->clear(tree::Node::kLowerBirthTold);
+  return result;
+}
+
 bool attr_lasts(FileSystem& fs, NodeId id) {
   const tree::Node* node = fs.tree->exact_node(id);
   if (node == nullptr) return true;
-  return !node->has(tree::Node::kSuperseded) && !node->has(tree::Node::kMayBeMapped);
+  return !node->has(tree::Node::kSuperseded) && attr_lasts(*node);
 }
 
 Result<struct stat> setattr(FileSystem& fs, NodeId id, const AttrChange& change) {

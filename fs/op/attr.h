@@ -27,9 +27,19 @@ struct AttrChange {
 
 Result<struct stat> getattr(FileSystem& fs, NodeId node);
 
+// With the time at which the inode that is shown was made: the lower one before a copy-up, the
+// upper one after.
+struct AttrAndBirth {
+  struct stat attr = {};
+  std::optional<timespec> birth;  // nothing where the layer's file system does not know
+};
+Result<AttrAndBirth> statx(FileSystem& fs, NodeId node);
+
 // Whether the attributes of `node` change by requests only. Not those of a passthrough file that
 // has been open for reading and writing: stores to a mapping of it, which may outlive the last
-// close, set its times and the blocks it takes, and nobody is told.
+// close, set its times and the blocks it takes, and nobody is told. Nor those of a copied-up inode
+// while the kernel keeps the birth time of the lower one, which it drops for a new one only, and
+// asks for that only if it has to ask for other attributes as well.
 bool attr_lasts(FileSystem& fs, NodeId node);
 
 // Copies the file up first, without its data where data does not change (metacopy).

@@ -33,6 +33,7 @@ Result<Opened> open_as(FileSystem& fs, NodeId id, int flags, Walk walk) {
   if (node == nullptr) return fail(ESTALE);
   if (node->has(tree::Node::kSuperseded) && walk == Walk::kMayBeRepeated) return fail(ESTALE);
   const bool truncate = (flags & O_TRUNC) != 0;
+  const bool lasted = attr_lasts(*node);
   if (opens_for_writing(flags)) {
     LAYERFS_TRY(allow_open(fs, *node, flags));
     tree::CopyUpDepth depth = tree::CopyUpDepth::whole();
@@ -46,6 +47,7 @@ Result<Opened> open_as(FileSystem& fs, NodeId id, int flags, Walk walk) {
       return fail(done.error());
     }
   }
+  if (lasted && !attr_lasts(*node)) opened.ends_attr = true;
   return opened;
 }
 

@@ -74,9 +74,13 @@ Result<tree::Node*> find_dir(FileSystem& fs, NodeId id) {
   return node;
 }
 
+bool attr_lasts(const tree::Node& node) {
+  if (node.has(tree::Node::kMayBeMapped)) return false;
+  return !(node.has(tree::Node::kLowerBirthTold) && node.has(tree::Node::kUpper));
+}
+
 Entry entry_of(const FileSystem& fs, const tree::Found& found) {
-  return Entry{found.node->id, fs.ids.shown(found.attr),
-               !found.node->has(tree::Node::kMayBeMapped)};
+  return Entry{found.node->id, fs.ids.shown(found.attr), attr_lasts(*found.node)};
 }
 
 Result<tree::NewObject> new_object(const FileSystem& fs, const Caller& caller, mode_t mode) {

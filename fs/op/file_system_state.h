@@ -43,6 +43,9 @@ Result<tree::Node*> find_node(FileSystem& fs, NodeId id);
 // The same for a directory; ENOTDIR for another.
 Result<tree::Node*> find_dir(FileSystem& fs, NodeId id);
 
+// See op::attr_lasts in attr.h.
+bool attr_lasts(const tree::Node& node);
+
 // What a lookup gives.
 Entry entry_of(const FileSystem& fs, const tree::Found& found);
 

@@ -86,6 +86,14 @@ Result<struct stat> stat_of(const At& at) {
   return at.is_entry() ? stat_at(at.fd, at.name) : stat_fd(at.fd);
 }
 
+Result<std::optional<timespec>> birth_time(const At& at) {
+  struct statx st;
+  LAYERFS_TRY(
+      check(::statx(at.fd, at.name, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_BTIME, &st)));
+  if ((st.stx_mask & STATX_BTIME) == 0) return std::nullopt;
+  return timespec{.tv_sec = st.stx_btime.tv_sec, .tv_nsec = st.stx_btime.tv_nsec};
+}
+
 Result<std::string> readlink_at(int dirfd, const char* name) {
   // PATH_MAX bounds what symlink(2) accepts on every file system of Linux.
   char buffer[4096];

@@ -45,6 +45,8 @@ std::string fd_path(int dirfd, const char* name);
 Result<struct stat> stat_fd(int fd);
 Result<struct stat> stat_at(int dirfd, const char* name);  // of a symlink: its own
 Result<struct stat> stat_of(const At& at);
+// When it was made; nothing where the file system does not know.
+Result<std::optional<timespec>> birth_time(const At& at);
 
 Result<std::string> readlink_at(int dirfd, const char* name);
 

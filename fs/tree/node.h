@@ -114,6 +114,7 @@ class Node {
     kAppendOnly = 1024,
     kProtectionKnown = 2048,  // these two are right though the inode is a lower one
     kNoCapability = 4096,     // made by this mount, and never given a security.capability
+    kLowerBirthTold = 8192,   // the kernel keeps the birth time of the lower inode
   };
 
   Node(NodeId id_, ino_t ino_, mode_t type_)
