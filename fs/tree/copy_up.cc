@@ -229,7 +229,7 @@ class CopyUp {
       return {};
     }
     LAYERFS_TRY_ASSIGN(struct stat before, sys::stat_fd(dir->get()));
-    if (!breaks_link_) LAYERFS_TRY(tree_.mark_impure(parent, dir->get()));
+    LAYERFS_TRY(tree_.mark_impure(parent, dir->get()));
     LAYERFS_TRY_ASSIGN(const struct stat copy, sys::stat_fd(fd.get()));
     if (indexed_) LAYERFS_TRY(put_into_index(fd.get()));
     if (auto placed = put_in_place(fd.get(), name, linkable, dir->get()); !placed) {

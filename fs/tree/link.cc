@@ -43,7 +43,7 @@ Result<Found> Tree::link(Node& node, Node& dir, std::string_view name) {
     if (there != nullptr && !there->whiteout) return fail(EEXIST);
     LAYERFS_TRY_ASSIGN(FdRef dirfd, upper_dir(shape, dir));
     LAYERFS_TRY(name_lower_data(sys::At(inode.get()), node));
-    LAYERFS_TRY(keep_origin_visible(inode.get(), dir, dirfd->get()));
+    LAYERFS_TRY(keep_origin_visible(node, inode.get(), dir, dirfd->get()));
     LAYERFS_TRY(keep_number(node, inode.get()));
     if (node.has(Node::kIndexed)) LAYERFS_TRY(settle_before_change(inode.get(), node.lower));
     LAYERFS_TRY(link_into(inode.get(), dirfd->get(), std::string(name).c_str(), there != nullptr));
@@ -58,8 +58,11 @@ Result<Found> Tree::link(Node& node, Node& dir, std::string_view name) {
   return Found{&node, *st};
 }
 
-Result<void> Tree::keep_origin_visible(int inode, Node& dir, int dirfd) {
+Result<void> Tree::keep_origin_visible(const Node& node, int inode, Node& dir, int dirfd) {
   if (dir.dir->impure) return {};
+  // A lower inode is found without an origin, too.
+  const bool over_lower = node.is_dir() ? !node.dir->lowers.empty() : node.has(Node::kMetacopy);
+  if (over_lower) return mark_impure(dir, dirfd);
   const auto origin = sys::get_xattr(sys::At(inode), stack_->names().mark(layer::mark::kOrigin));
   if (origin) return mark_impure(dir, dirfd);
   if (origin.error() == Errno(ENODATA) || origin.error() == Errno(EOPNOTSUPP)) return {};
@@ -98,7 +101,7 @@ Result<void> Tree::link_lower_name(const ShapeToken& shape, Node& node,
   if (entry == nullptr || entry->whiteout || entry->top == Entry::kInUpper) return {};
   LAYERFS_TRY_ASSIGN(FdRef dirfd, upper_dir(shape, dir));
   LAYERFS_TRY_ASSIGN(struct stat before, sys::stat_fd(dirfd->get()));
-  LAYERFS_TRY(keep_origin_visible(inode.get(), dir, dirfd->get()));
+  LAYERFS_TRY(keep_origin_visible(node, inode.get(), dir, dirfd->get()));
   if (node.has(Node::kIndexed)) {
     const LowerFile lower{dir.dir->lowers[entry->top], entry->name};
     LAYERFS_TRY(link_indexed(inode.get(), lower, dirfd->get(), alias.name));

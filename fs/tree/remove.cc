@@ -67,7 +67,7 @@ Result<void> Tree::bring_indexed_name(Node& dir, Entry& entry, int dirfd) {
   if (!stack_->keeps_links(st.st_dev, st.st_mode & S_IFMT)) return {};
   LAYERFS_TRY_ASSIGN(const Indexed indexed, make_indexed_node(lower, st));
   if (indexed.node == nullptr) return {};
-  LAYERFS_TRY(keep_origin_visible(indexed.fd.get(), dir, dirfd));
+  LAYERFS_TRY(keep_origin_visible(*indexed.node, indexed.fd.get(), dir, dirfd));
   LAYERFS_TRY(link_indexed(indexed.fd.get(), lower, dirfd, entry.name));
   entry.top = Entry::kInUpper;
   entry.lower_below = true;

@@ -166,7 +166,8 @@ class Rename {
       LAYERFS_TRY(tree_.keep_number(*moving.node, moving.inode.get()));
     }
     if (moving.dir == place.dir) return {};
-    return tree_.keep_origin_visible(moving.inode.get(), *place.dir, place.dirfd->get());
+    return tree_.keep_origin_visible(*moving.node, moving.inode.get(), *place.dir,
+                                     place.dirfd->get());
   }
 
   Result<void> exchange() {

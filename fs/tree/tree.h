@@ -430,8 +430,8 @@ class Tree {
   Result<void> link_lower_names(Node& node);
   Result<void> link_lower_name(const ShapeToken& shape, Node& node, const HardLinks::Alias& alias);
   void remember_lower_name(Node& node, Node& dir, const Entry& entry);
-  // Marks `dir` as holding an entry with an origin, if the inode has one.
-  Result<void> keep_origin_visible(int inode, Node& dir, int dirfd);
+  // Marks `dir` as holding what shows the inode number of a lower inode, if `node` does.
+  Result<void> keep_origin_visible(const Node& node, int inode, Node& dir, int dirfd);
   Result<void> allow_link(Node& node, Node& dir);
   Result<void> link_into(int inode, int dirfd, const char* name, bool over_whiteout);
   // `inode` is open on the node's inode, which has got the name.
