@@ -1,5 +1,6 @@
 #include "tools/mounting.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,11 +17,14 @@
 
 #include "fs/fuse/passthrough.h"
 #include "fs/fuse/session.h"
+#include "fs/sys/file.h"
+#include "fs/sys/inode_marks.h"
 #include "fs/sys/mount.h"
 #include "layerstore/layer_index.h"
 #include "layerstore/snapshot.h"
 #include "layerstore/store.h"
 #include "layerstore/tree_writer.h"
+#include "tools/command_line.h"
 #include "tools/daemon.h"
 #include "tools/runtime_state.h"
 
@@ -128,6 +132,28 @@ void forget_ids_mapped_below(op::StackOptions& stack) {
   if (std::ranges::any_of(stack.lowerdirs, is_mapped)) stack.ids = {};
 }
 
+// Whether chattr(1) has taken away that anything is prepared in the work directory.
+bool is_held_up(const std::string& workdir) {
+  const auto dir = sys::open_path(workdir.c_str(), O_PATH | O_DIRECTORY);
+  if (!dir) return false;  // The mount will tell.
+  const auto marks = sys::holding_marks(sys::At(dir->get()));
+  if (marks && marks->immutable) return true;
+  const auto inner = sys::holding_marks(sys::At(dir->get(), "work"));
+  return inner && (inner->immutable || inner->append_only);
+}
+
+// As kernel overlayfs: such a union is read-only, with what the upper has on top.
+void give_up_writing(op::StackOptions& stack, Io& io) {
+  warn(io, fmt::format("the workdir '{}' or its work/ is immutable or append-only (lsattr shows "
+                       "it); mounting read-only",
+                       stack.workdir));
+  stack.lowerdirs.insert(stack.lowerdirs.begin(), stack.upperdir);
+  if (!stack.layer_indexes.empty()) stack.layer_indexes.insert(stack.layer_indexes.begin(), "");
+  stack.root_lower = 0;
+  stack.upperdir.clear();
+  stack.workdir.clear();
+}
+
 // A snapshot that was made for a mount which then failed holds nothing.
 void drop_new_snapshot(const MountOrder& mount, Leases leases) {
   if (!leases.snapshot || !leases.snapshot_is_new) return;
@@ -159,6 +185,8 @@ Outcome<Mounted> carry_out(MountOrder mount, Io& io) {
   } else {
     LAYERFS_TRY_ASSIGN(leases, resolve_image(mount));
   }
+  if (!options.stack.workdir.empty() && is_held_up(options.stack.workdir))
+    give_up_writing(options.stack, io);
   // Only root of the machine can write trusted.overlay.*; kernel overlayfs asks for userxattr
   // there.
   if (!fuse::may_pass_through()) options.stack.user_xattr = true;

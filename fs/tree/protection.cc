@@ -81,8 +81,9 @@ Result<void> Tree::copy_protection(Node& node, const Place& from, int copy) cons
   if (lower) {
     LAYERFS_TRY_ASSIGN(const sys::InodeMarks marks, sys::inode_marks(lower->get()));
     note_protection(node, {.append = marks.append_only, .immutable = marks.immutable});
-    // The upper's file system may not have them.
-    if (marks.sync || marks.no_atime) (void)sys::add_inode_marks(copy, marks);
+    // The upper's file system may have one of them or none, and then goes without.
+    if (marks.sync) (void)sys::add_inode_marks(copy, {.sync = true});
+    if (marks.no_atime) (void)sys::add_inode_marks(copy, {.no_atime = true});
   }
   const layer::Protattr held = known_protection(node);
   if (!held.append && !held.immutable) return {};

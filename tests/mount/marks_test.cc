@@ -103,6 +103,22 @@ TEST_P(MarksOf, ComeAlongWithACopyUp) {
   expect_alike("lsattr -d *; chmod 640 f-* d-*");
 }
 
+class MarksOnTmpfs : public BesideKernel {
+ protected:
+  MarksOnTmpfs() : BesideKernel("tmpfs") {}
+};
+
+// tmpfs knows no +S. The kernel's overlayfs does not copy up what has it.
+TEST_F(MarksOnTmpfs, WhatTheUpperCannotKeepIsNoReasonToFail) {
+  const auto lower = mount_new_fs(dir_, "ext4");
+  write_file(lower / "file", "lower");
+  ASSERT_TRUE(run({"chattr", "+SA", lower / "file"}).ok());
+  ASSERT_NO_FATAL_FAILURE(mount_over(lower));
+  EXPECT_EQ(told(kernel_, "chmod 600 file"),
+            "chmod: changing permissions of 'file': Operation not supported\n");
+  EXPECT_EQ(told(ours_, "chmod 600 file; lsattr file | tr -d -"), "A file\n");
+}
+
 INSTANTIATE_TEST_SUITE_P(Lowers, MarksOf,
                          testing::Values("erofs", "squashfs", "ext4", "xfs", "btrfs", "tmpfs",
                                          "overlay-erofs", "overlay-ext4", "fuse"),

@@ -205,6 +205,48 @@ TEST_F(Program, WithoutAnUpperItIsNotRemountedWritable) {
   EXPECT_THAT(ran.err, HasSubstr("has no writable layer"));
 }
 
+// As kernel overlayfs, which goes on without a work directory if it cannot make one.
+TEST_F(Program, AnImmutableWorkDirectoryMakesTheMountReadOnly) {
+  const Ran kernel = shell(
+      "mkdir kernel kernel/l kernel/u kernel/w kernel/m; echo upper >kernel/u/file; "
+      "chattr +i kernel/w; "
+      "mount -t overlay overlay -o lowerdir=kernel/l,upperdir=kernel/u,workdir=kernel/w kernel/m; "
+      "cat kernel/m/file; mkdir kernel/m/new || true; mount -o remount,rw kernel/m || true; "
+      "findmnt -no OPTIONS kernel/m | cut -d, -f1; umount kernel/m; chattr -i kernel/w",
+      {.directory = dir_.path()});
+  EXPECT_EQ(kernel.out, "upper\nro\n") << kernel.err;
+  write_file(dir_ / "upper/file", "from the upper");
+  for (const char* held : {"work", "work/work"}) {
+    std::filesystem::create_directories(dir_ / "work/work");
+    ASSERT_TRUE(run({"chattr", "+i", path_of(held)}).ok());
+    const Ran ran = layerfs({"mount", "-o", writable(), mnt_});
+    EXPECT_EQ(ran.status, 0) << ran.err;
+    EXPECT_THAT(ran.err, HasSubstr("mounting read-only"));
+    EXPECT_EQ(read_file(mnt_ + "/file"), "from the upper");
+    EXPECT_EQ(mkdir((mnt_ + "/new").c_str(), 0755), -1);
+    EXPECT_EQ(errno, EROFS);
+    EXPECT_EQ(layerfs({"mount", "-o", "remount,rw", mnt_}).status, 1);
+    EXPECT_EQ(shell("findmnt -no OPTIONS " + mnt_ + " | cut -d, -f1").out, "ro\n");
+    EXPECT_EQ(layerfs({"umount", mnt_}).status, 0);
+    EXPECT_TRUE(run({"chattr", "-i", path_of(held)}).ok());
+  }
+}
+
+TEST_F(Program, AnUpperOnAReadOnlyFileSystemIsRefused) {
+  dir_.make("other");
+  must_mount_tmpfs();
+  ASSERT_TRUE(shell("mkdir other/upper other/work; mount -o remount,ro other; "
+                    "! mount -t overlay overlay "
+                    "-o lowerdir=a,upperdir=other/upper,workdir=other/work mnt",
+                    {.directory = dir_.path()})
+                  .ok());
+  expect_refused(
+      layerfs({"mount", "-o",
+               fmt::format("{0},upperdir={1}/upper,workdir={1}/work", lower(), path_of("other")),
+               mnt_}),
+      "is on a read-only file system");
+}
+
 TEST_F(Program, OnlyAMountOfLayerfsIsRemounted) {
   expect_refused(layerfs({"mount", "-o", "remount,ro", mnt_}), "is not a mount of layerfs");
 }
