@@ -296,6 +296,7 @@ void MountedSession::end() noexcept {
   if (pruner_) pruner_->finish();
   if (mounted_ && !fuse_session_exited(session_.get())) detach();
   mounted_ = false;
+  op::announce_end(*fs_);
   if (workers_) workers_->stop();  // the object stays: a signal may still call stop()
   if (slow_work_) slow_work_->drain();
   // Only the end of libfuse's loop ends its threads for io_uring, and must do so once.

@@ -52,6 +52,10 @@ void watch_inodes(FileSystem& fs, std::size_t most, std::function<void()> crowde
   fs.tree->watch_nodes(most, std::move(crowded));
 }
 
+void announce_end(const FileSystem& fs) noexcept {
+  if (const tree::Upper* upper = fs.tree->upper()) upper->work->announce_end();
+}
+
 void rest(const FileSystem& fs) noexcept {
   for (const auto& root : fs.tree->stack().roots()) {
     if (const layer::Index* index = root->layer->index()) index->rest();

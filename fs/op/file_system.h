@@ -59,6 +59,10 @@ std::vector<NodeId> idle_inodes(const FileSystem& fs);
 // long as requests are served.
 void watch_inodes(FileSystem& fs, std::size_t most, std::function<void()> crowded);
 
+// To be called when no request comes any more: whoever wants to mount the upper then waits until
+// `fs` is gone, instead of being refused.
+void announce_end(const FileSystem& fs) noexcept;
+
 // Gives back memory that is for requests which follow each other, after the last of them.
 // Thread-safe beside requests.
 void rest(const FileSystem& fs) noexcept;

@@ -177,6 +177,8 @@ Result<UniqueFd> open_tmpfile(int dirfd, mode_t mode) {
 
 Result<void> lock_exclusive(int fd) { return check(::flock(fd, LOCK_EX | LOCK_NB)); }
 
+Result<void> lock_shared(int fd) { return check(::flock(fd, LOCK_SH | LOCK_NB)); }
+
 Result<std::size_t> read_at(int fd, std::span<std::byte> buffer, off_t offset) {
   std::size_t done = 0;
   while (done < buffer.size()) {

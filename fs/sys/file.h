@@ -82,6 +82,8 @@ Result<UniqueFd> open_tmpfile(int dirfd, mode_t mode);
 
 // Takes an exclusive flock on `fd` without waiting; EWOULDBLOCK where another has it.
 Result<void> lock_exclusive(int fd);
+// The same for a shared one.
+Result<void> lock_shared(int fd);
 
 // All bytes, or the error that stopped it.
 Result<std::size_t> read_at(int fd, std::span<std::byte> buffer, off_t offset);

@@ -12,6 +12,7 @@
 #include "fs/sys/mount.h"
 #include "fs/sys/xattr.h"
 #include "fs/tree/overlap.h"
+#include "fs/tree/work_lock.h"
 
 namespace layerfs::tree {
 namespace {
@@ -105,18 +106,24 @@ Outcome<UpperAndWork> open_upper_and_work(const StackOptions& options) {
   return UpperAndWork{std::move(*root), std::move(*work_root), *st, true};
 }
 
-// Two daemons that write one upper would each be wrong about it, whatever their work directories.
-Outcome<sys::UniqueFd> lock_upper(int root, const std::string& path) {
+Outcome<sys::UniqueFd> take_upper(int root, const std::string& path) {
   auto lock = sys::open_beneath(root, "", O_RDONLY | O_DIRECTORY);
   if (!lock) return refuse("upperdir '" + path + "' cannot be opened", lock.error());
-  const auto locked = lock_or_wait(lock->get());
-  if (locked) return std::move(*lock);
-  if (locked.error() == Errno(EWOULDBLOCK))
-    return refuse("upperdir '" + path +
-                      "' is in use by another mount; unmount that first (layerfs ps lists the "
-                      "mounts)",
-                  EBUSY);
-  return refuse("upperdir '" + path + "' cannot be locked", locked.error());
+  LAYERFS_TRY(lock_upper(lock->get(), path));
+  return std::move(*lock);
+}
+
+// Nobody keeps two mounts from this, and what reads may be of use.
+void warn_of_live_upper(const StackOptions& options) {
+  for (const std::string& lower : options.lowerdirs) {
+    const auto root = sys::open_path(lower.c_str(), O_RDONLY | O_DIRECTORY);
+    if (!root) continue;
+    const auto free = sys::lock_shared(root->get());
+    if (!free && free.error() == Errno(EWOULDBLOCK))
+      spdlog::warn(
+          "lowerdir '{}' is the upperdir of another mount; what is written there may not show here",
+          lower);
+  }
 }
 
 }  // namespace
@@ -130,6 +137,7 @@ Outcome<std::unique_ptr<Stack>> Stack::open(const StackOptions& options) {
     return refuse(options.workdir.empty() ? "upperdir needs a workdir on the same file system"
                                           : "workdir is of use with an upperdir only");
   LAYERFS_TRY(check_apart(options));
+  warn_of_live_upper(options);
   std::unique_ptr<Stack> stack(new Stack(options));
   stack->recorded_owners_ = layer::RecordedOwners::of_this_process(options.recorded_owners_shown);
   if (!options.upperdir.empty()) LAYERFS_TRY(stack->open_upper());
@@ -172,7 +180,7 @@ Outcome<void> Stack::open_upper() {
   LAYERFS_TRY(check_xattrs(root, path, names_));
   LAYERFS_TRY_ASSIGN(auto work, WorkDir::open(std::move(opened.work), options_.workdir,
                                               options_.volatile_upper, options_.index));
-  LAYERFS_TRY_ASSIGN(sys::UniqueFd lock, lock_upper(root, path));
+  LAYERFS_TRY_ASSIGN(sys::UniqueFd lock, take_upper(root, path));
   LAYERFS_TRY_ASSIGN(auto records, open_records(root));
   file_systems_.add_upper(opened.st.st_dev, root);
   LAYERFS_TRY(take_index(root, opened.st, *work));

@@ -3,9 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <time.h>
 
-#include <algorithm>
 #include <exception>
 #include <vector>
 
@@ -13,18 +11,12 @@
 #include "fs/sys/dirent.h"
 #include "fs/sys/file.h"
 #include "fs/tree/volatile_mark.h"
+#include "fs/tree/work_lock.h"
 
 namespace layerfs::tree {
 namespace {
 
-constexpr const char* kWork = "work";
 constexpr const char* kIndex = "index";
-
-// A runtime unmounts and mounts again at once, while the first daemon is still closing its files.
-// Nobody tells when it has done so.
-constexpr long kShortestPause = 1'000'000;
-constexpr long kLongestPause = 20'000'000;
-constexpr int kLockTries = 100;
 
 Result<sys::UniqueFd> make_and_open(int dirfd, const char* name) {
   auto made = sys::make_dir(dirfd, name, 0700);
@@ -43,15 +35,6 @@ Result<std::vector<std::string>> names_in(int dirfd) {
 
 }  // namespace
 
-Result<void> lock_or_wait(int fd) {
-  for (int tries = 0;; ++tries) {
-    auto locked = sys::lock_exclusive(fd);
-    if (locked || locked.error() != Errno(EWOULDBLOCK) || tries == kLockTries) return locked;
-    const timespec pause = {0, std::min(kShortestPause * (1 + tries), kLongestPause)};
-    ::nanosleep(&pause, nullptr);
-  }
-}
-
 Result<void> remove_tree(int dirfd, const char* name) {
   auto removed = sys::unlink_at(dirfd, name);
   if (removed || (removed.error() != Errno(EISDIR) && removed.error() != Errno(EPERM)))
@@ -67,14 +50,7 @@ Outcome<std::unique_ptr<WorkDir>> WorkDir::open(sys::UniqueFd root, const std::s
                                                 bool is_volatile, bool with_index) {
   std::unique_ptr<WorkDir> work(new WorkDir);
   work->root_ = std::move(root);
-  if (auto locked = lock_or_wait(work->root_.get()); !locked) {
-    if (locked.error() == Errno(EWOULDBLOCK))
-      return refuse("workdir '" + path +
-                        "' and its upperdir are in use by another mount; unmount that first "
-                        "(layerfs ps lists the mounts)",
-                    EBUSY);
-    return refuse("workdir '" + path + "' cannot be locked", locked.error());
-  }
+  LAYERFS_TRY(lock_work_dir(work->root_.get(), path));
   LAYERFS_TRY(work->prepare(path, is_volatile, with_index));
   return work;
 }
@@ -96,7 +72,7 @@ Outcome<void> WorkDir::check_whiteouts(const std::string& path) {
 }
 
 Outcome<void> WorkDir::prepare(const std::string& path, bool is_volatile, bool with_index) {
-  auto work = make_and_open(root_.get(), kWork);
+  auto work = make_and_open(root_.get(), kWorkName);
   if (!work) return refuse("workdir '" + path + "' cannot be prepared", work.error());
   work_ = std::move(*work);
   LAYERFS_TRY(check_volatile_mark(work_.get(), path));
@@ -162,6 +138,8 @@ void WorkDir::discard(const std::string& name) noexcept {
     // For want of memory it stays.
   }
 }
+
+void WorkDir::announce_end() noexcept { tree::announce_end(work_.get()); }
 
 void WorkDir::discard_later(const std::string& name) noexcept {
   if (!cleaner_.take(name)) discard(name);

@@ -15,20 +15,22 @@
 
 namespace layerfs::tree {
 
-// Takes an exclusive flock on `fd`, waiting a moment for a daemon that is just ending; EWOULDBLOCK
-// if another keeps it.
-Result<void> lock_or_wait(int fd);
+// In the work directory; what kernel overlayfs calls it.
+inline constexpr const char* kWorkName = "work";
 
 // workdir/work and workdir/index of kernel overlayfs. Holds a lock on workdir as long as it lives,
 // so that one daemon at a time uses it. Thread-safe.
 class WorkDir {
  public:
-  // Takes the lock, waiting a moment for a daemon that is just ending, and removes what a crash
-  // left in work/. Refuses a directory that a volatile mount used before the system was started:
-  // what it holds may be incomplete.
+  // Takes the lock, after a daemon that is just ending (fs/tree/work_lock.h), and removes what a
+  // crash left in work/. Refuses a directory that a volatile mount used before the system was
+  // started: what it holds may be incomplete.
   static Outcome<std::unique_ptr<WorkDir>> open(sys::UniqueFd root, const std::string& path,
                                                 bool is_volatile, bool with_index);
   ~WorkDir();
+
+  // Nothing is served any more: whoever wants the directory may wait for the end of this object.
+  void announce_end() noexcept;
 
   int fd() const { return work_.get(); }  // of work/
   // Of index/; -1 without.

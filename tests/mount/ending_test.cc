@@ -115,5 +115,39 @@ TEST_F(Ending, WhatIsMountedInTheUpperLaterDoesNotShow) {
   must("umount fs/upper/seen");
 }
 
+// The image of the upper's file system is a file of another, which can be frozen: what is synced
+// then waits for the thaw.
+class SlowEnding : public Ending {
+ protected:
+  void SetUp() override {
+    dir_.make("below");
+    must("truncate -s 200M below.img && mkfs.ext4 -q below.img && mount -o loop below.img below");
+    must("truncate -s 100M below/fs.img && mkfs.ext4 -q below/fs.img");
+    must("mount -o loop below/fs.img fs && mkdir fs/upper fs/work");
+    mount();
+  }
+  // Else nothing that uses the file systems would ever end.
+  ~SlowEnding() override { shell("fsfreeze -u below", {.directory = dir_.path()}); }
+};
+
+TEST_F(SlowEnding, AMountThatFollowsWaitsForTheLastSync) {
+  must("head -c 20000000 /dev/urandom > mnt/data");
+  // Should this test be ended meanwhile, nobody else's sync(2) waits for ever.
+  must("(sleep 60; fsfreeze -u below) > /dev/null 2>&1 < /dev/null &");
+  must("fsfreeze -f below && umount -i mnt");
+  must(fmt::format(
+      "({} mount -o lowerdir=lower,upperdir=fs/upper,workdir=fs/work mnt 2> said"
+      " && echo mounted > status || echo refused > status) > /dev/null 2>&1 < /dev/null &",
+      layerfs_program()));
+  must("sleep 6");
+  EXPECT_FALSE(std::filesystem::exists(dir_ / "status")) << read_file(dir_ / "said");
+  EXPECT_TRUE(runs());
+  must("fsfreeze -u below");
+  must("for i in $(seq 300); do test -s status && break; sleep 0.1; done");
+  ASSERT_EQ(read_file(dir_ / "status"), "mounted\n") << read_file(dir_ / "said");
+  EXPECT_NE(read_file(dir_ / "said").find("waiting for its daemon"), std::string::npos);
+  must("cmp mnt/data fs/upper/data && umount -i mnt");
+}
+
 }  // namespace
 }  // namespace layerfs::test

@@ -46,6 +46,15 @@ TEST_P(Overlap, AWorkDirectoryBelongsToOneMount) {
   expect_busy({live_.lowers, disk_ / "upper-2", live_.work});
 }
 
+TEST_P(Overlap, TheUpperOfALiveMountIsALowerWithAWarningAtMost) {
+  mount(live_);
+  const Layers layers{{live_.upper, disk_ / "lower"}, disk_ / "upper-2", disk_ / "work-2"};
+  if (is_kernel()) return expect_busy(layers);
+  const Ran ran = try_mount(layers, "second");
+  EXPECT_TRUE(ran.ok()) << ran.err;
+  EXPECT_THAT(ran.err, HasSubstr("is the upperdir of another mount"));
+}
+
 TEST_P(Overlap, AnotherMountMayHaveTheSameLower) {
   mount(live_);
   mount({live_.lowers, disk_ / "upper-2", disk_ / "work-2"}, "second");
