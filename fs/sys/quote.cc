@@ -1,8 +1,8 @@
-#include "layerstore/quote.h"
+#include "fs/sys/quote.h"
 
 #include <fmt/format.h>
 
-namespace layerfs::store {
+namespace layerfs::sys {
 
 namespace {
 
@@ -25,6 +25,8 @@ std::size_t character_length(std::string_view text) {
   return length;
 }
 
+}  // namespace
+
 std::string escaped(std::string_view text) {
   std::string out;
   while (!text.empty()) {
@@ -45,12 +47,10 @@ std::string escaped(std::string_view text) {
   return out;
 }
 
-}  // namespace
-
 std::string quote(std::string_view name) {
   if (name.size() <= kLongest) return "'" + escaped(name) + "'";
   return "'" + escaped(name.substr(0, kLongest / 2)) + "..." +
          escaped(name.substr(name.size() - kLongest / 2)) + "'";
 }
 
-}  // namespace layerfs::store
+}  // namespace layerfs::sys
