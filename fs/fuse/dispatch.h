@@ -28,7 +28,6 @@ struct Context {
   op::Backing* backing = nullptr;  // given to the file system if the kernel agrees
   Wishes wishes;
   std::optional<Agreed> agreed;  // empty until INIT came
-  bool end_xattrs = false;       // no layer has any and none can come: GETXATTR ends for good
   bool volatile_upper = false;   // FSYNC ends for good
   // For requests that sleep, where other threads may answer and few read; else null.
   SlowWork* slow_work = nullptr;

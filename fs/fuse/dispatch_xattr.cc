@@ -12,11 +12,11 @@ namespace layerfs::fuse {
 namespace {
 
 // Answers with what `get(context)` says, a value or a list of names: its size if the caller gave no
-// room. ENOSYS, after which the kernel asks no more, where no layer has any.
+// room. Never ENOSYS, even where no layer has any xattr: the kernel would ask no more, but callers
+// would get EOPNOTSUPP instead of ENODATA and an empty list.
 template <typename Get>
 void answer_bytes(fuse_req_t request, RequestKind kind, std::size_t room, const Get& get) {
   dispatch(request, kind, [&](Context& context, Reply& reply) {
-    if (context.end_xattrs) return void(reply.error(ENOSYS));
     const Result<std::string> bytes = get(context);
     if (!bytes) {
       reply.error(bytes.error().code());
@@ -43,18 +43,19 @@ void listxattr(fuse_req_t request, fuse_ino_t node, std::size_t room) {
 
 // Whether setting an access ACL is to clear setgid. The protocol has a flag for it that libfuse
 // does not pass on (FUSE_SETXATTR_ACL_KILL_SGID), so the caller is looked at.
-bool kills_setgid(Context& context, fuse_req_t request, fuse_ino_t node, std::string_view name) {
+Result<bool> kills_setgid(Context& context, fuse_req_t request, fuse_ino_t node,
+                          std::string_view name) {
   if (name != "system.posix_acl_access") return false;
-  const auto attr = op::getattr(*context.fs, node);
-  return attr && (attr->st_mode & S_ISGID) != 0 &&
-         !op::may_keep_setgid(caller_of(request), attr->st_gid);
+  LAYERFS_TRY_ASSIGN(const struct stat attr, op::getattr(*context.fs, node));
+  return (attr.st_mode & S_ISGID) != 0 && !op::may_keep_setgid(caller_of(request), attr.st_gid);
 }
 
 void setxattr(fuse_req_t request, fuse_ino_t node, const char* name, const char* value,
               std::size_t size, int flags) {
   dispatch(request, RequestKind::kSetxattr, [&](Context& context, Reply& reply) {
-    answer_done(reply, op::setxattr(*context.fs, node, name, {value, size}, flags,
-                                    kills_setgid(context, request, node, name)));
+    const Result<bool> kills = kills_setgid(context, request, node, name);
+    answer_done(reply, kills ? op::setxattr(*context.fs, node, name, {value, size}, flags, *kills)
+                             : fail(kills.error()));
   });
 }
 

@@ -156,7 +156,6 @@ MountedSession::MountedSession(MountOptions options, op::FileSystemPtr fs)
       fs_(std::move(fs)) {
   context_.fs = fs_.get();
   context_.volatile_upper = options_.stack.volatile_upper;
-  context_.end_xattrs = read_only_ && !op::may_have_xattrs(*fs_);
 }
 
 MountedSession::~MountedSession() {

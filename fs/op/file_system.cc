@@ -42,8 +42,6 @@ Outcome<FileSystemPtr> open_file_system(const StackOptions& options) {
 
 void set_backing(FileSystem& fs, Backing* backing) { fs.open_files.set_backing(backing); }
 
-bool may_have_xattrs(const FileSystem& fs) { return fs.tree->stack().may_have_xattrs(); }
-
 std::size_t known_inodes(const FileSystem& fs) { return fs.tree->node_count(); }
 
 std::vector<NodeId> idle_inodes(const FileSystem& fs) { return fs.tree->only_looked_up(); }

@@ -44,10 +44,6 @@ Outcome<FileSystemPtr> open_file_system(const StackOptions& options);
 // null: every file is cached.
 void set_backing(FileSystem& fs, Backing* backing);
 
-// True if any layer may hold an xattr a user could see; false lets the transport end xattr
-// requests for good. Conservative: true when not known.
-bool may_have_xattrs(const FileSystem& fs);
-
 // How many inodes the mount knows: the kernel has looked them up and not forgotten yet.
 std::size_t known_inodes(const FileSystem& fs);
 

@@ -177,6 +177,18 @@ Result<void> OpenFiles::allow_write(Node& node, OpenFile& file, int flags) {
   return {};
 }
 
+// Refuses O_DIRECT where the file system of the layer does, as kernel overlayfs does. The kernel
+// would report it as EIO if it reopened the backing of a passthrough file, and not at all if the
+// file is cached.
+Result<void> OpenFiles::allow_direct(Node& node, OpenFile& file, int flags) {
+  if ((flags & O_DIRECT) == 0) return {};
+  if (file.data == nullptr) {
+    LAYERFS_TRY_ASSIGN(file.data, opened_data(node, O_RDONLY));
+  }
+  LAYERFS_TRY(sys::reopen(file.data->get(), O_RDONLY | O_DIRECT));
+  return {};
+}
+
 // Makes sure that one more open may use `file`, which is the node's.
 Result<void> OpenFiles::allow(Node& node, OpenFile& file, int flags, bool created, Walk walk) {
   const bool write = created || opens_for_writing(flags);
@@ -191,8 +203,8 @@ Result<void> OpenFiles::allow(Node& node, OpenFile& file, int flags, bool create
     if (node.has(Node::kSuperseded)) return fail(ESTALE);
     LAYERFS_TRY(refresh(node, file, write));
   }
-  if (!write || created) return {};
-  return allow_write(node, file, flags);
+  if (write && !created) LAYERFS_TRY(allow_write(node, file, flags));
+  return allow_direct(node, file, flags);
 }
 
 Result<Opened> OpenFiles::acquire(Node& node, int flags, Walk walk, sys::UniqueFd opened) {

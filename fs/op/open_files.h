@@ -91,6 +91,7 @@ class OpenFiles {
   Result<DataFd> opened_data(tree::Node& node, int flags);
   Result<void> allow_write(tree::Node& node, OpenFile& file, int flags);
   Result<void> allow(tree::Node& node, OpenFile& file, int flags, bool created, Walk walk);
+  Result<void> allow_direct(tree::Node& node, OpenFile& file, int flags);
   // Nothing if only the data can tell.
   std::optional<bool> wants_passthrough(const tree::Node& node, const OpenFile& file) const;
   // The node is pinned while it is open, for the kernel may forget it before it tells of the last

@@ -28,7 +28,11 @@ Result<std::string> read_value(FileSystem& fs, tree::Node& node, const std::stri
   const bool none = is_plain_name(on_disk, node.type) && fs.tree->has_no_xattrs(node);
   if (none || fs.tree->stack().names().is_private(on_disk)) return fail(ENODATA);
   LAYERFS_TRY_ASSIGN(tree::Place place, fs.tree->place(shape, node));
-  return sys::get_xattr(place.at(), on_disk);
+  auto value = sys::get_xattr(place.at(), on_disk);
+  // The mount has ACLs, whether the file system of the layer has them or not.
+  const bool no_acls = !value && value.error() == Errno(EOPNOTSUPP) && is_acl(on_disk);
+  if (no_acls && !S_ISLNK(node.type)) return fail(ENODATA);
+  return value;
 }
 
 Result<void> drop_setgid(const tree::Place& place, mode_t type) {

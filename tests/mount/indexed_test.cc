@@ -68,20 +68,35 @@ TEST_F(Indexed, DataIsReadFromTheLayer) {
   EXPECT_EQ(read_file(root_ / "a/large"), read_file(dir_ / "layer/a/large"));
 }
 
-TEST_F(Indexed, XattrsAreAskedForOnceWhereNoLayerHasAny) {
-  build("touch a b");
+// Callers that copy trees or compare them give up on EOPNOTSUPP.
+TEST_F(Indexed, AMountWithoutAnyXattrsSaysThatThereAreNone) {
+  build("touch a; mkdir d; ln -s a l; mkfifo p");
   mount(true);
-  const std::string a = root_ / "a";
-  const std::string b = root_ / "b";
-  const auto ask = [](const std::string& file) {
-    EXPECT_EQ(getxattr(file.c_str(), "security.capability", nullptr, 0), -1);
-  };
-  ask(a);
-  const auto counts = mount_->requests_of([&] {
-    ask(a);
-    ask(b);
-  });
-  EXPECT_FALSE(counts.contains("GETXATTR"));
+  char list[100];
+  for (int i = 0; i < 2; ++i) {
+    for (const std::string file : {"a", "d", "l", "p", "."}) {
+      const std::string path = root_ / file;
+      for (const char* name : {"user.x", "trusted.x", "security.capability", "security.selinux"}) {
+        EXPECT_EQ(lgetxattr(path.c_str(), name, nullptr, 0), -1);
+        EXPECT_EQ(errno, ENODATA) << file << " " << name;
+      }
+      EXPECT_EQ(llistxattr(path.c_str(), nullptr, 0), 0) << file;
+      EXPECT_EQ(llistxattr(path.c_str(), list, sizeof list), 0) << file;
+    }
+    EXPECT_EQ(getxattr((root_ / "a").c_str(), "system.posix_acl_access", nullptr, 0), -1);
+    EXPECT_EQ(errno, ENODATA);
+  }
+  EXPECT_EQ(look("{ getfattr -d -m - a d p && tar --xattrs -cf /dev/null . && echo done; } 2>&1"),
+            "done\n");
+}
+
+TEST_F(Indexed, ThatThereAreNoXattrsIsKnownWithoutTheLayer) {
+  build("mkdir d; touch d/a");
+  mount(true);
+  ASSERT_TRUE(shell("mkdir ../away; mv -- * ../away", {.directory = dir_ / "layer"}).ok());
+  EXPECT_EQ(getxattr((root_ / "d/a").c_str(), "user.x", nullptr, 0), -1);
+  EXPECT_EQ(errno, ENODATA);
+  EXPECT_EQ(listxattr((root_ / "d/a").c_str(), nullptr, 0), 0);
 }
 
 TEST_F(Indexed, XattrsAreShownWhereALayerHasSome) {
