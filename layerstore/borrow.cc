@@ -9,8 +9,10 @@
 #include <optional>
 #include <sstream>
 
+#include "fs/layer/dir_marks.h"
 #include "fs/layer/marks.h"
 #include "fs/sys/copy.h"
+#include "fs/sys/xattr.h"
 #include "layerstore/file_util.h"
 #include "layerstore/quote.h"
 #include "layerstore/tree_attributes.h"
@@ -28,31 +30,23 @@ std::vector<std::string> components(const std::string& path) {
   return parts;
 }
 
-// The xattrs of an open file as they lie on the disk, but for overlayfs's marks.
+// The xattrs of a file as they lie on the disk, but for overlayfs's marks.
 Result<std::vector<std::pair<std::string, std::string>>> plain_xattrs(
-    const std::string& path, const layer::XattrNames& names) {
+    const sys::At& at, const layer::XattrNames& names) {
   std::vector<std::pair<std::string, std::string>> xattrs;
-  std::string list(64 << 10, '\0');
-  const ssize_t size = ::llistxattr(path.c_str(), list.data(), list.size());
-  if (size < 0 && errno == EOPNOTSUPP) return xattrs;
-  if (size < 0) return fail(errno);
-  for (std::size_t at = 0; at < static_cast<std::size_t>(size);) {
-    const std::string name(list.c_str() + at);
-    at += name.size() + 1;
+  LAYERFS_TRY_ASSIGN(const std::string list, sys::list_xattr(at));
+  for (const std::string& name : sys::split_xattrs(list)) {
     if (names.is_private(name)) continue;
-    std::string value(64 << 10, '\0');
-    const ssize_t length = ::lgetxattr(path.c_str(), name.c_str(), value.data(), value.size());
-    if (length < 0) return fail(errno);
-    value.resize(static_cast<std::size_t>(length));
+    LAYERFS_TRY_ASSIGN(std::string value, sys::get_xattr(at, name));
     xattrs.emplace_back(name, std::move(value));
   }
   return xattrs;
 }
 
-// Owner, mode, xattrs and times from one file to another, both given by paths into /proc/self/fd
-// whose last component is not followed.
-Result<void> copy_attributes(const std::string& from, const std::string& to,
-                             const struct stat& status, const TreeFormat& format) {
+// Owner, mode, xattrs and times from one file to another, which is given by a path into
+// /proc/self/fd whose last component is not followed.
+Result<void> copy_attributes(const sys::At& from, const std::string& to, const struct stat& status,
+                             const TreeFormat& format) {
   if (format.ownership == Ownership::kReal &&
       ::fchownat(AT_FDCWD, to.c_str(), status.st_uid, status.st_gid, AT_SYMLINK_NOFOLLOW) != 0) {
     return fail(errno);
@@ -77,7 +71,7 @@ struct Found {
   std::string name;
   struct stat status;
 
-  std::string path() const { return proc_path(parent.get(), name); }
+  sys::At at() const { return sys::At(parent.get(), name.c_str()); }
 };
 
 class Lookup {
@@ -110,13 +104,18 @@ class Lookup {
     sys::UniqueFd parent(::openat(tree, ".", kOpenDir));
     if (!parent) return fail(errno);
     for (std::size_t i = 0; i < parts.size(); ++i) {
-      hidden_below = hidden_below || is_opaque(parent.get());
+      if (!hidden_below) {
+        LAYERFS_TRY_ASSIGN(hidden_below, is_opaque(parent.get()));
+      }
       struct stat status;
       if (::fstatat(parent.get(), parts[i].c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
         if (errno == ENOENT) return std::nullopt;
         return fail(errno);
       }
-      if (i + 1 == parts.size() && !is_whiteout(parent.get(), parts[i], status)) {
+      LAYERFS_TRY_ASSIGN(
+          const bool whiteout,
+          layer::is_whiteout(sys::At(parent.get(), parts[i].c_str()), status, names_));
+      if (i + 1 == parts.size() && !whiteout) {
         return Found{std::move(parent), parts[i], status};
       }
       if (!S_ISDIR(status.st_mode)) {
@@ -130,17 +129,10 @@ class Lookup {
     return std::nullopt;
   }
 
-  bool is_opaque(int dir) const {
-    char value = 0;
-    const std::string mark = names_.mark(layer::mark::kOpaque);
-    return ::fgetxattr(dir, mark.c_str(), &value, 1) == 1 && value == layer::kOpaqueValue[0];
-  }
-
-  bool is_whiteout(int parent, const std::string& name, const struct stat& status) const {
-    if (S_ISCHR(status.st_mode)) return status.st_rdev == 0;
-    if (!S_ISREG(status.st_mode) || status.st_size != 0) return false;
-    const std::string mark = names_.mark(layer::mark::kWhiteout);
-    return ::lgetxattr(proc_path(parent, name).c_str(), mark.c_str(), nullptr, 0) >= 0;
+  Result<bool> is_opaque(int dir) const {
+    LAYERFS_TRY_ASSIGN(const auto value,
+                       sys::find_xattr(sys::At(dir), names_.mark(layer::mark::kOpaque)));
+    return value == layer::kOpaqueValue;
   }
 
   std::vector<int> trees_;
@@ -178,7 +170,7 @@ Result<void> copy_file(const Found& from, int parent, const std::string& name,
   } else if (::mknodat(parent, name.c_str(), status.st_mode, status.st_rdev) != 0) {
     return fail(errno);
   }
-  return copy_attributes(from.path(), proc_path(parent, name), status, format);
+  return copy_attributes(from.at(), proc_path(parent, name), status, format);
 }
 
 // The errno of the link to a file that the tree itself has by now: an earlier borrowed one.
@@ -219,7 +211,9 @@ Outcome<void> make_link(int tree, const BorrowedLink& borrowed, const Lookup& lo
 Outcome<void> fill_implied(int tree, const std::string& path, const Lookup& lookup,
                            const TreeFormat& format) {
   const std::string what = "directory " + quote(path) + ": ";
-  if (lookup.hides(tree, path).value_or(true)) return {};
+  const Result<bool> hidden = lookup.hides(tree, path);
+  if (!hidden) return refuse(what + "cannot look at it", hidden.error());
+  if (*hidden) return {};
   const Result<std::optional<Found>> found = lookup.find(path);
   if (!found) return refuse(what + "cannot read it in the layers below", found.error());
   if (!*found || !S_ISDIR((*found)->status.st_mode)) return {};
@@ -228,7 +222,7 @@ Outcome<void> fill_implied(int tree, const std::string& path, const Lookup& look
   const EntryPath here{top ? "" : path.substr(0, slash), top ? path : path.substr(slash + 1)};
   const Result<sys::UniqueFd> parent = open_parent(tree, here);
   if (!parent) return refuse(what + "cannot open it", parent.error());
-  const Result<void> copied = copy_attributes((*found)->path(), proc_path(parent->get(), here.name),
+  const Result<void> copied = copy_attributes((*found)->at(), proc_path(parent->get(), here.name),
                                               (*found)->status, format);
   if (!copied) return refuse(what + "cannot copy its attributes", copied.error());
   return {};

@@ -8,6 +8,7 @@
 
 #include <cerrno>
 
+#include "fs/layer/dir_marks.h"
 #include "fs/layer/marks.h"
 #include "layerstore/file_util.h"
 #include "layerstore/quote.h"
@@ -105,7 +106,8 @@ Outcome<void> TreeWriter::make_implied(int parent, const EntryPath& path) {
       return refuse("it would be written through the symbolic link " + quote(path.text()) +
                     ", which does not lead to a directory of the layer");
     }
-    if (!is_whiteout(parent, path.name, status)) {
+    LAYERFS_TRY_ASSIGN(const bool whiteout, is_whiteout(parent, path, status));
+    if (!whiteout) {
       return refuse("it lies below " + quote(path.text()) + ", which is no directory", ENOTDIR);
     }
   }
@@ -134,11 +136,11 @@ Outcome<bool> TreeWriter::make_directory(int parent, const EntryPath& path) {
   return was_whiteout;
 }
 
-bool TreeWriter::is_whiteout(int parent, const std::string& name, const struct stat& status) const {
-  if (S_ISCHR(status.st_mode)) return status.st_rdev == 0;
-  if (!S_ISREG(status.st_mode) || status.st_size != 0) return false;
-  const std::string mark = names_.mark(layer::mark::kWhiteout);
-  return ::lgetxattr(proc_path(parent, name).c_str(), mark.c_str(), nullptr, 0) >= 0;
+Outcome<bool> TreeWriter::is_whiteout(int parent, const EntryPath& path,
+                                      const struct stat& status) const {
+  const auto whiteout = layer::is_whiteout(sys::At(parent, path.name.c_str()), status, names_);
+  if (!whiteout) return cannot("look at", path, whiteout.error().code());
+  return *whiteout;
 }
 
 Outcome<bool> TreeWriter::clear(int parent, const EntryPath& path) {
@@ -147,7 +149,7 @@ Outcome<bool> TreeWriter::clear(int parent, const EntryPath& path) {
     if (errno == ENOENT) return false;
     return cannot("look at", path, errno);
   }
-  const bool whiteout = is_whiteout(parent, path.name, status);
+  LAYERFS_TRY_ASSIGN(const bool whiteout, is_whiteout(parent, path, status));
   if (S_ISDIR(status.st_mode)) forget(path.text());
   if (Result<void> removed = remove_tree(parent, path.name); !removed) {
     return cannot("replace", path, removed.error().code());

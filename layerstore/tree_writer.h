@@ -114,7 +114,7 @@ class TreeWriter {
   // Makes room for an entry: removes what has the name. True if that was a whiteout.
   Outcome<bool> clear(int parent, const EntryPath& path);
   void forget(const std::string& path);
-  bool is_whiteout(int parent, const std::string& name, const struct stat& status) const;
+  Outcome<bool> is_whiteout(int parent, const EntryPath& path, const struct stat& status) const;
 
   // True if it took the place of a whiteout, and so is opaque.
   Outcome<bool> make_directory(int parent, const EntryPath& path);

@@ -68,7 +68,8 @@ Answer<void> Snapshotter::start() {
 
 Answer<void> Snapshotter::take_back_publishing(const Row& row) {
   const std::string from = Layers::directory(*row.publishing);
-  if (!workplaces_->exists(*row.dir) &&
+  LAYERFS_TRY_ASSIGN(const bool there, workplaces_->exists(*row.dir));
+  if (!there &&
       ::renameat(store_.dir().fd(), from.c_str(), workplaces_->fd(), row.dir->c_str()) != 0 &&
       errno != ENOENT) {
     return refuse("cannot move '" + store_.dir().path(from) + "' back", Errno::last());
@@ -98,7 +99,9 @@ Answer<void> Snapshotter::sweep() {
   for (const Row& row : rows) {
     if (row.kind != Kind::kCommitted) mountable.push_back(row.id);
     if (!row.dir) continue;
-    if (workplaces_->exists(*row.dir)) {
+    // An error ends the start here: what follows removes what no row uses.
+    LAYERFS_TRY_ASSIGN(const bool there, workplaces_->exists(*row.dir));
+    if (there) {
       used.insert(*row.dir);
       continue;
     }

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "fs/sys/file.h"
 #include "layerstore/file_util.h"
 #include "layerstore/root_attributes.h"
 
@@ -79,8 +80,10 @@ void Workplaces::remove(const std::string& id) const {
   }
 }
 
-bool Workplaces::exists(const std::string& id) const {
-  return ::faccessat(fd_.get(), id.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+Answer<bool> Workplaces::exists(const std::string& id) const {
+  const Result<bool> there = sys::has_entry(fd_.get(), id.c_str());
+  if (!there) return refuse("cannot look at '" + path(id) + "'", there.error());
+  return *there;
 }
 
 Answer<std::vector<std::string>> Workplaces::ids() const {

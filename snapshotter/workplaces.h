@@ -21,7 +21,7 @@ class Workplaces {
   Answer<std::string> make(const std::vector<store::Layer>& layers) const;
   // Removes the directory with all it holds. What cannot be removed is left to sweep().
   void remove(const std::string& id) const;
-  bool exists(const std::string& id) const;
+  Answer<bool> exists(const std::string& id) const;
   Answer<std::vector<std::string>> ids() const;
 
   // Absolute.

@@ -1,10 +1,13 @@
 // What a directory or file of a layer says about itself beyond its attributes.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <functional>
 #include <string>
 #include <string_view>
 
+#include "fs/layer/observer.h"
 #include "fs/layer/xattr_names.h"
 #include "fs/sys/at.h"
 #include "fs/sys/result.h"
@@ -24,10 +27,11 @@ struct Marks {
   std::string protattr;          // value for parse_protattr()
 };
 
-// Reads the marks of what is `at`. EIO for a redirect or
-// metacopy that is not understood, as the object below cannot be known then. One system call where
-// there is no mark.
-Result<Marks> read_marks(const sys::At& at, const XattrNames& names);
+// Reads the marks of what is `at`. EINVAL for a redirect and EIO for a metacopy that is not
+// understood, as the object below cannot be known then; the errno of the read for a mark that is
+// there and cannot be read. `reporter`, that of the layer, tells the reason of either, and which
+// other marks are not understood and ignored. One system call where there is no mark.
+Result<Marks> read_marks(const sys::At& at, const XattrNames& names, const Reporter& reporter);
 
 // An entry of one layer's directory.
 struct Listed {
@@ -50,10 +54,16 @@ struct Dialect {
 Result<bool> list_entries(int dirfd, Dialect dialect, const XattrNames& names,
                           const std::function<Result<void>(const Listed&)>& fn);
 
+// Whether the inode `at`, whose attributes are `st`, is a whiteout by its device number or by
+// xattr.
+Result<bool> is_whiteout(const sys::At& at, const struct stat& st, const XattrNames& names);
+
 // True for a name that the AUFS dialect reserves.
 bool is_aufs_name(std::string_view name);
 
-// True if the directory `dirfd` holds the AUFS marker of an opaque directory.
-bool has_aufs_opaque(int dirfd);
+// Whether the directory `dirfd` holds the AUFS marker of an opaque directory, or the AUFS whiteout
+// of `name`.
+Result<bool> has_aufs_opaque(int dirfd);
+Result<bool> has_aufs_whiteout(int dirfd, std::string_view name);
 
 }  // namespace layerfs::layer

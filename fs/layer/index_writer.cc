@@ -16,6 +16,7 @@
 #include "fs/layer/program.h"
 #include "fs/layer/xattr_names.h"
 #include "fs/sys/file.h"
+#include "fs/sys/quote.h"
 #include "fs/sys/unique_fd.h"
 #include "fs/sys/xattr.h"
 
@@ -130,7 +131,7 @@ class Walk {
       }
     }
     if (marked) {
-      LAYERFS_TRY_ASSIGN(Marks marks, read_marks(at, names_));
+      LAYERFS_TRY_ASSIGN(Marks marks, read_marks(at, names_, Reporter()));
       const bool dir = S_ISDIR(st.st_mode);
       if (dir && marks.opaque) about.flags |= index_flag::kOpaque;
       if (S_ISREG(st.st_mode) && marks.metacopy) about.flags |= index_flag::kMetacopy;
@@ -197,7 +198,7 @@ class Temporary {
 Outcome<void> write_index(int tree, int dirfd, const char* name, bool user_xattr) {
   Walk walk(tree, user_xattr);
   const auto builder = walk.run();
-  if (!builder) return refuse("'" + walk.path() + "' cannot be indexed", builder.error());
+  if (!builder) return refuse(sys::quote(walk.path()) + " cannot be indexed", builder.error());
   Temporary file(dirfd, name);
   const auto publish = [&]() -> Result<void> {
     LAYERFS_TRY_ASSIGN(const int fd, file.create());

@@ -25,7 +25,8 @@ std::unique_ptr<Index> open_index(const std::string& path, int root, bool user_x
 }  // namespace
 
 Outcome<std::unique_ptr<Layer>> Layer::open(const std::string& path, const std::string& index,
-                                            bool user_xattr, const RecordedOwners& owners) {
+                                            bool user_xattr, const RecordedOwners& owners,
+                                            Observer& observer) {
   auto directory = sys::open_path(path.c_str(), O_PATH | O_DIRECTORY);
   if (!directory)
     return refuse("lowerdir '" + path + "' cannot be opened as a directory", directory.error());
@@ -39,8 +40,12 @@ Outcome<std::unique_ptr<Layer>> Layer::open(const std::string& path, const std::
   if (!st) return refuse("lowerdir '" + path + "' cannot be read", st.error());
   layer->device_ = st->st_dev;
   if (!index.empty()) layer->index_ = open_index(index, layer->root_.get(), user_xattr);
-  const RecordKind recorded = OwnerRecords::find(sys::At(layer->root_.get()));
-  if (recorded != RecordKind::kNone) layer->records_ = OwnerRecords(recorded, owners);
+  layer->reporter_ = Reporter(observer, path, layer->root_.get());
+  const auto recorded = OwnerRecords::find(sys::At(layer->root_.get()));
+  if (!recorded)
+    return refuse("the xattrs of lowerdir '" + path + "' cannot be listed", recorded.error());
+  if (*recorded != RecordKind::kNone)
+    layer->records_ = OwnerRecords(*recorded, owners, layer->reporter_);
   return layer;
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "fs/layer/index.h"
+#include "fs/layer/observer.h"
 #include "fs/layer/owner_records.h"
 #include "fs/sys/failure.h"
 #include "fs/sys/unique_fd.h"
@@ -19,9 +20,10 @@ class Layer {
   // file that holds the layer's index, or empty. One that is missing, broken or not of this very
   // directory and kind of marks is not used; all but the first are logged.
   // Where its root says so, owners and modes are those of its records; `owners` says whose they are
-  // shown to be.
+  // shown to be. What is wrong with its objects is told to `observer`, which outlives the layer.
   static Outcome<std::unique_ptr<Layer>> open(const std::string& path, const std::string& index,
-                                              bool user_xattr, const RecordedOwners& owners = {});
+                                              bool user_xattr, const RecordedOwners& owners,
+                                              Observer& observer);
 
   int root() const { return root_.get(); }  // O_PATH; the layer's own
   dev_t device() const { return device_; }  // of the root
@@ -30,6 +32,7 @@ class Layer {
   const Index* index() const { return index_.get(); }  // null: it has none
   const OwnerRecords& records() const { return records_; }
   const std::string& path() const { return path_; }  // as it was given, for messages
+  const Reporter& reporter() const { return reporter_; }
 
  private:
   Layer() = default;
@@ -39,6 +42,7 @@ class Layer {
   bool shows_mounts_ = false;
   std::unique_ptr<Index> index_;
   OwnerRecords records_;
+  Reporter reporter_;
 };
 
 }  // namespace layerfs::layer

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "fs/sys/quote.h"
 #include "fs/sys/xattr.h"
 
 namespace layerfs::layer {
@@ -120,10 +121,10 @@ const char* OwnerRecords::xattr_of(RecordKind kind) {
   return "";
 }
 
-RecordKind OwnerRecords::find(const sys::At& root) {
-  const auto list = sys::list_xattr(root);
-  if (!list || list->empty()) return RecordKind::kNone;
-  const std::vector<std::string> names = sys::split_xattrs(*list);
+Result<RecordKind> OwnerRecords::find(const sys::At& root) {
+  LAYERFS_TRY_ASSIGN(const std::string list, sys::list_xattr(root));
+  if (list.empty()) return RecordKind::kNone;
+  const std::vector<std::string> names = sys::split_xattrs(list);
   for (const RecordKind kind :
        {RecordKind::kPrivileged, RecordKind::kContainers, RecordKind::kUser}) {
     if (std::ranges::find(names, xattr_of(kind)) != names.end()) return kind;
@@ -138,13 +139,13 @@ bool OwnerRecords::can_hold(mode_t type) const {
 
 Result<struct stat> OwnerRecords::stored(const sys::At& at, struct stat real) const {
   if (!can_hold(real.st_mode)) return real;
-  const auto value = sys::get_xattr(at, xattr_of(kind_));
-  if (!value) {
-    const bool none = value.error() == Errno(ENODATA) || value.error() == Errno(EOPNOTSUPP);
-    return none ? Result<struct stat>(real) : fail(value.error());
-  }
-  const auto record = parse_record(*value);
-  if (!record) return fail(EIO);
+  const auto value = sys::find_xattr(at, xattr_of(kind_));
+  if (!value) return reporter_.failed(at, value.error(), "the record of its owner cannot be read");
+  if (!*value) return real;
+  const auto record = parse_record(**value);
+  if (!record)
+    return reporter_.failed(at, Errno(EIO),
+                            "the record of its owner is not valid: " + sys::quote(**value));
   apply(*record, real);
   return real;
 }

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "fs/layer/observer.h"
 #include "fs/sys/at.h"
 #include "fs/sys/result.h"
 #include "fs/sys/user_namespace.h"
@@ -54,10 +55,11 @@ struct RecordedOwners {
 class OwnerRecords {
  public:
   OwnerRecords() = default;  // nothing
-  OwnerRecords(RecordKind kind, RecordedOwners owners) : kind_(kind), owners_(std::move(owners)) {}
+  OwnerRecords(RecordKind kind, RecordedOwners owners, Reporter reporter = {})
+      : kind_(kind), owners_(std::move(owners)), reporter_(std::move(reporter)) {}
 
-  // The kind of the layer with that root.
-  static RecordKind find(const sys::At& root);
+  // The kind of the layer with that root. An error if the root's xattrs cannot be listed.
+  static Result<RecordKind> find(const sys::At& root);
   static const char* xattr_of(RecordKind kind);
 
   RecordKind kind() const { return kind_; }
@@ -66,8 +68,9 @@ class OwnerRecords {
   bool can_hold(mode_t type) const;
 
   // The attributes of the file `at`, whose own are `real`: as recorded, and as to be shown.
-  // EIO for a record that is malformed. What belongs to somebody whom the namespace lacks is shown
-  // without setuid or setgid, unless the namespace has the daemon's id only.
+  // EIO for a record that is malformed, and the errno of the read for one that cannot be read: the
+  // reporter tells why. What belongs to somebody whom the namespace lacks is shown without setuid
+  // or setgid, unless the namespace has the daemon's id only.
   Result<struct stat> stored(const sys::At& at, struct stat real) const;
   struct stat shown(struct stat stored) const;
 
@@ -84,6 +87,7 @@ class OwnerRecords {
  private:
   RecordKind kind_ = RecordKind::kNone;
   RecordedOwners owners_;
+  Reporter reporter_;
 };
 
 }  // namespace layerfs::layer

@@ -94,6 +94,13 @@ Result<std::optional<timespec>> birth_time(const At& at) {
   return timespec{.tv_sec = st.stx_btime.tv_sec, .tv_nsec = st.stx_btime.tv_nsec};
 }
 
+Result<bool> has_entry(int dirfd, const char* name) {
+  const auto st = stat_at(dirfd, name);
+  if (st) return true;
+  if (st.error() == Errno(ENOENT) || st.error() == Errno(ENAMETOOLONG)) return false;
+  return fail(st.error());
+}
+
 Result<std::string> readlink_at(int dirfd, const char* name) {
   // PATH_MAX bounds what symlink(2) accepts on every file system of Linux.
   char buffer[4096];

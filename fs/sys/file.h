@@ -48,6 +48,10 @@ Result<struct stat> stat_of(const At& at);
 // When it was made; nothing where the file system does not know.
 Result<std::optional<timespec>> birth_time(const At& at);
 
+// Whether there is an entry `name`, which may be a path, below the directory. A name that is too
+// long for the file system (ENAMETOOLONG) cannot be there. Other errors do not say that it is not.
+Result<bool> has_entry(int dirfd, const char* name);
+
 Result<std::string> readlink_at(int dirfd, const char* name);
 
 Result<void> make_dir(int dirfd, const char* name, mode_t mode);

@@ -137,6 +137,13 @@ Result<std::string> get_xattr(const At& at, const std::string& name) {
       [&](char* data, std::size_t size) { return get(at, name.c_str(), data, size); });
 }
 
+Result<std::optional<std::string>> find_xattr(const At& at, const std::string& name) {
+  auto value = get_xattr(at, name);
+  if (value) return std::optional(std::move(*value));
+  if (value.error() == Errno(ENODATA) || value.error() == Errno(EOPNOTSUPP)) return std::nullopt;
+  return fail(value.error());
+}
+
 Result<void> set_xattr(const At& at, const std::string& name, std::string_view value, int flags) {
   if (set(at, name.c_str(), value, flags) != 0) return fail(Errno::last());
   return {};

@@ -1,6 +1,7 @@
 // Extended attributes of anything, symlinks included. Thread-safe; every failure is its errno.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +13,10 @@ namespace layerfs::sys {
 
 // ENODATA where there is none.
 Result<std::string> get_xattr(const At& at, const std::string& name);
+// The value of an xattr that need not be there. Nothing if the inode has none (ENODATA) or if its
+// file system has none of that kind (EOPNOTSUPP); every other error is passed on, since it does not
+// say that the xattr is absent.
+Result<std::optional<std::string>> find_xattr(const At& at, const std::string& name);
 Result<void> set_xattr(const At& at, const std::string& name, std::string_view value,
                        int flags = 0);
 Result<void> remove_xattr(const At& at, const std::string& name);

@@ -33,9 +33,8 @@ Result<bool> copy_xattrs(const sys::At& from, const sys::At& to, const layer::Xa
   for (const std::string& name : sys::split_xattrs(list)) {
     if (names.is_private(name)) continue;
     any = true;
-    auto value = sys::get_xattr(from, name);
-    if (!value && value.error() == Errno(ENODATA)) continue;
-    if (!value) return fail(value.error());
+    LAYERFS_TRY_ASSIGN(const auto value, sys::find_xattr(from, name));
+    if (!value) continue;  // removed since it was listed
     auto set = sys::set_xattr(to, name, *value);
     if (!set && (set.error() != Errno(EOPNOTSUPP) || must_copy(name))) return fail(set.error());
   }
@@ -303,21 +302,21 @@ class CopyUp {
   // The data of a file whose attributes are in the upper already.
   Result<void> complete_data() {
     sys::UniqueFd to;
-    std::string capability;
+    std::optional<std::string> capability;
     struct stat st;
     {
       auto shape = tree_.enter();
       LAYERFS_TRY_ASSIGN(Place place, tree_.place(shape, node_));
       LAYERFS_TRY_ASSIGN(st, place.stat());
       // Writing drops it, though nobody has written yet.
-      if (auto value = sys::get_xattr(place.at(), kCapability)) capability = *value;
+      LAYERFS_TRY_ASSIGN(capability, sys::find_xattr(place.at(), kCapability));
       LAYERFS_TRY_ASSIGN(to, place.open(O_WRONLY));
     }
     st_ = st;
     // All of it, also where the caller is about to truncate it: until then it is the old file.
     const auto copied = copy_data_to(to.get(), CopyUpDepth::kWhole);
     const sys::At at(to.get());
-    if (!capability.empty()) LAYERFS_TRY(sys::set_xattr(at, kCapability, capability));
+    if (capability) LAYERFS_TRY(sys::set_xattr(at, kCapability, *capability));
     LAYERFS_TRY(sys::set_times(to.get(), st.st_atim, st.st_mtim));
     if (!copied) return copied;
     // From here on, and not before, the upper's data counts.

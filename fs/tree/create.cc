@@ -17,10 +17,12 @@ namespace {
 
 constexpr const char* kDefaultAcl = "system.posix_acl_default";
 
-bool has_default_acl(Directory& dir, int dirfd) {
+Result<bool> has_default_acl(Directory& dir, int dirfd) {
   using enum Directory::DefaultAcl;
-  if (dir.default_acl == kUnknown)
-    dir.default_acl = sys::get_xattr(sys::At(dirfd), kDefaultAcl) ? kYes : kNo;
+  if (dir.default_acl == kUnknown) {
+    LAYERFS_TRY_ASSIGN(const auto acl, sys::find_xattr(sys::At(dirfd), kDefaultAcl));
+    dir.default_acl = acl ? kYes : kNo;
+  }
   return dir.default_acl == kYes;
 }
 
@@ -75,9 +77,8 @@ class Creation {
     if (there != nullptr && !there->whiteout) return fail(EEXIST);
     LAYERFS_TRY_ASSIGN(dirfd_, tree_.upper_dir(shape, dir_));
     // A default ACL takes the place of the umask (acl(5)); the file system below applies it.
-    mode_ = has_default_acl(*dir_.dir, dirfd_->get()) || S_ISLNK(object_.mode)
-                ? object_.mode
-                : object_.mode & ~object_.umask;
+    LAYERFS_TRY_ASSIGN(inherits_acl_, has_default_acl(*dir_.dir, dirfd_->get()));
+    mode_ = inherits_acl_ || S_ISLNK(object_.mode) ? object_.mode : object_.mode & ~object_.umask;
     if (records().any()) {
       LAYERFS_TRY(inherit_group());
       LAYERFS_TRY(make_aside(there != nullptr));
@@ -125,7 +126,7 @@ class Creation {
     WorkDir& work = *tree_.upper()->work;
     LAYERFS_TRY_ASSIGN(struct stat parent, sys::stat_fd(dirfd_->get()));
     WorkName name(work);
-    if ((parent.st_mode & S_ISGID) != 0 || has_default_acl(*dir_.dir, dirfd_->get())) {
+    if ((parent.st_mode & S_ISGID) != 0 || inherits_acl_) {
       WorkName likeness(work);
       LAYERFS_TRY_ASSIGN(sys::UniqueFd in, make_likeness(likeness, parent));
       LAYERFS_TRY(make_prepared(in.get(), name.c_str(), [] {}));
@@ -155,8 +156,8 @@ class Creation {
     LAYERFS_TRY_ASSIGN(sys::UniqueFd fd, sys::open_entry(likeness.dirfd(), likeness.c_str()));
     LAYERFS_TRY(sys::chown_fd(fd.get(), static_cast<uid_t>(-1), parent.st_gid));
     LAYERFS_TRY(sys::chmod_fd(fd.get(), 0700 | (parent.st_mode & S_ISGID)));
-    if (auto acl = sys::get_xattr(sys::At(dirfd_->get()), kDefaultAcl))
-      LAYERFS_TRY(sys::set_xattr(sys::At(fd.get()), kDefaultAcl, *acl));
+    LAYERFS_TRY_ASSIGN(const auto acl, sys::find_xattr(sys::At(dirfd_->get()), kDefaultAcl));
+    if (acl) LAYERFS_TRY(sys::set_xattr(sys::At(fd.get()), kDefaultAcl, *acl));
     return fd;
   }
 
@@ -187,6 +188,7 @@ class Creation {
   sys::UniqueFd* const opened_;
   FdRef dirfd_;
   mode_t mode_ = 0;
+  bool inherits_acl_ = false;  // the directory has a default ACL
 };
 
 Result<Found> Tree::create(Node& dir, std::string_view name, const NewObject& object,
@@ -205,7 +207,8 @@ Result<Found> Tree::create_unnamed(Node& dir, const NewObject& object, sys::Uniq
   LAYERFS_TRY(copy_up(dir, CopyUpDepth::metadata()));
   auto shape = enter();
   LAYERFS_TRY_ASSIGN(FdRef dirfd, upper_dir(shape, dir));
-  mode_t mode = has_default_acl(*dir.dir, dirfd->get()) ? object.mode : object.mode & ~object.umask;
+  LAYERFS_TRY_ASSIGN(const bool inherits_acl, has_default_acl(*dir.dir, dirfd->get()));
+  mode_t mode = inherits_acl ? object.mode : object.mode & ~object.umask;
   const layer::OwnerRecords& records = upper()->records;
   if (records.any()) {
     sys::create_as_daemon();

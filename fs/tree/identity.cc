@@ -163,9 +163,12 @@ Result<Tree::Indexed> Tree::make_indexed_node(const LowerFile& lower, const stru
   if (!fd && fd.error() == Errno(ENOENT)) return Indexed{};
   if (!fd) return fail(fd.error());
   LAYERFS_TRY_ASSIGN(const struct stat copy, sys::stat_fd(fd->get()));
-  // Then it cannot be a copy of that file.
-  if ((copy.st_mode & S_IFMT) != (st.st_mode & S_IFMT)) return fail(EIO);
-  LAYERFS_TRY_ASSIGN(layer::Marks marks, layer::read_marks(sys::At(fd->get()), stack_->names()));
+  const layer::Reporter& reporter = upper()->reporter;
+  if ((copy.st_mode & S_IFMT) != (st.st_mode & S_IFMT))
+    return reporter.failed(sys::At(fd->get()), Errno(EIO),
+                           "the index has it for the copy of a file of another type");
+  LAYERFS_TRY_ASSIGN(layer::Marks marks,
+                     layer::read_marks(sys::At(fd->get()), stack_->names(), reporter));
   InodeNumbers& numbers = stack_->numbers();
   const ino_t origin_number = numbers.shown(InodeId::of(st));
   const ino_t number =

@@ -18,9 +18,8 @@ namespace {
 
 Result<std::optional<layer::NlinkMark>> read_nlink(const sys::At& at,
                                                    const layer::XattrNames& names) {
-  auto value = sys::get_xattr(at, names.mark(layer::mark::kNlink));
-  if (!value && value.error() == Errno(ENODATA)) return std::nullopt;
-  if (!value) return fail(value.error());
+  LAYERFS_TRY_ASSIGN(const auto value, sys::find_xattr(at, names.mark(layer::mark::kNlink)));
+  if (!value) return std::nullopt;
   return layer::parse_nlink(*value);
 }
 
@@ -37,9 +36,10 @@ Result<int> Tree::union_nlink(const sys::At& at, const struct stat& st, const Lo
     return static_cast<int>(from.st_nlink) + mark->difference;
   }
   // Without the privilege to ask for it, what is there is the best guess.
-  auto origin = sys::get_xattr(at, stack_->names().mark(layer::mark::kOrigin));
-  auto from =
-      origin ? stack_->file_systems().find(*origin) : Result<struct stat>(fail(origin.error()));
+  LAYERFS_TRY_ASSIGN(const auto origin,
+                     sys::find_xattr(at, stack_->names().mark(layer::mark::kOrigin)));
+  const auto from =
+      origin ? stack_->file_systems().find(*origin) : Result<struct stat>(fail(ENODATA));
   return from ? static_cast<int>(from->st_nlink) + mark->difference : own;
 }
 
@@ -109,7 +109,11 @@ Result<void> Tree::recover_index_entry(const std::string& name) {
   int count = static_cast<int>(st.st_nlink) + mark->difference;
   if (!mark->of_upper) {
     const auto origin = layer::parse_index_name(name);
-    if (!origin) return {};
+    if (!origin) {
+      upper()->reporter.ignored(sys::At(index, name.c_str()),
+                                "its name in the index does not say what it is the copy of");
+      return {};
+    }
     auto lower = stack_->file_systems().find(*origin);
     if (!lower) return {};  // of another layer, or without the privilege to ask
     count = static_cast<int>(lower->st_nlink) + mark->difference;

@@ -63,10 +63,9 @@ Result<void> Tree::keep_origin_visible(const Node& node, int inode, Node& dir, i
   // A lower inode is found without an origin, too.
   const bool over_lower = node.is_dir() ? !node.dir->lowers.empty() : node.has(Node::kMetacopy);
   if (over_lower) return mark_impure(dir, dirfd);
-  const auto origin = sys::get_xattr(sys::At(inode), stack_->names().mark(layer::mark::kOrigin));
-  if (origin) return mark_impure(dir, dirfd);
-  if (origin.error() == Errno(ENODATA) || origin.error() == Errno(EOPNOTSUPP)) return {};
-  return fail(origin.error());
+  LAYERFS_TRY_ASSIGN(const auto origin,
+                     sys::find_xattr(sys::At(inode), stack_->names().mark(layer::mark::kOrigin)));
+  return origin ? mark_impure(dir, dirfd) : Result<void>();
 }
 
 void Tree::remember_lower_name(Node& node, Node& dir, const Entry& entry) {

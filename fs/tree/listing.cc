@@ -26,6 +26,9 @@ std::vector<Item> batch(Directory& dir, std::uint64_t cookie) {
   return items;
 }
 
+// Whether a lookup failed for what the object is, rather than for want of a resource.
+bool is_of_object(Errno error) { return layer::is_fault(error) || error == Errno(EINVAL); }
+
 }  // namespace
 
 Result<void> Tree::list(const ShapeToken& shape, Node& dir, std::uint64_t cookie,
@@ -38,9 +41,11 @@ Result<void> Tree::list(const ShapeToken& shape, Node& dir, std::uint64_t cookie
       if (ino == 0) {
         auto found = child(shape, dir, item.name.view());
         if (!found && found.error() == Errno(ENOENT)) continue;  // removed since the batch
-        if (!found) return fail(found.error());
-        ino = found->attr.st_ino;
-        forget(shape, *found->node, 1);
+        if (!found && !is_of_object(found.error())) return fail(found.error());
+        // One broken object must not hide the others. It has no st_ino, since it cannot be looked
+        // up, so any number will do that is not 0, which means that there is no entry.
+        ino = found ? found->attr.st_ino : static_cast<ino_t>(item.key);
+        if (found) forget(shape, *found->node, 1);
       }
       if (!sink({item.name.view(), ino, item.type, item.key})) return {};
     }

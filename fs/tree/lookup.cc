@@ -92,8 +92,8 @@ Result<Tree::Made> Tree::make_from_lower(Node& dir, Entry& entry) {
 
 Result<Tree::UpperNode> Tree::make_upper_node(Node& dir, const Entry& entry, int dirfd,
                                               const struct stat& st) {
-  LAYERFS_TRY_ASSIGN(layer::Marks marks,
-                     layer::read_marks(sys::At(dirfd, entry.name.c_str()), stack_->names()));
+  LAYERFS_TRY_ASSIGN(layer::Marks marks, layer::read_marks(sys::At(dirfd, entry.name.c_str()),
+                                                           stack_->names(), upper()->reporter));
   UpperNode made{std::make_unique<Node>(table_.new_id(), 0, st.st_mode), std::nullopt};
   Node* const node = made.node.get();
   node->set(Node::kUpper);
@@ -105,7 +105,10 @@ Result<Tree::UpperNode> Tree::make_upper_node(Node& dir, const Entry& entry, int
   }
   if (marks.metacopy && S_ISREG(st.st_mode)) node->set(Node::kMetacopy);
   note_protection(*node, layer::parse_protattr(marks.protattr));
-  LAYERFS_TRY(find_lowers(*node, dir, entry, marks));
+  if (auto found = find_lowers(*node, dir, entry, marks); !found) {
+    if (!node->has(Node::kMetacopy)) return fail(found.error());
+    return data_lost(upper()->reporter, sys::At(dirfd, entry.name.c_str()), found.error());
+  }
   LAYERFS_TRY_ASSIGN(node->ino, upper_number(*node, dir, entry, st, marks));
   return made;
 }
@@ -173,7 +176,7 @@ Result<Node*> Tree::recall_unnamed(const ForgottenNode& known) {
   LAYERFS_TRY_ASSIGN(const struct stat st, sys::stat_fd(fd->get()));
   if (st.st_nlink == 0) return fail(ESTALE);
   LAYERFS_TRY_ASSIGN(const layer::Marks marks,
-                     layer::read_marks(sys::At(fd->get()), stack_->names()));
+                     layer::read_marks(sys::At(fd->get()), stack_->names(), upper()->reporter));
   if (!forgotten_.take(known, true)) return fail(ESTALE);  // somebody else was faster
   auto node = std::make_unique<Node>(known.id, known.ino, st.st_mode);
   node->lookups = 1;

@@ -21,6 +21,27 @@ struct stat on_device(struct stat st, dev_t device) {
   return st;
 }
 
+std::string path_in(const LowerDir& dir, std::string_view name) {
+  std::string path = dir.path();
+  if (!name.empty() && !path.empty()) path += '/';
+  return path += name;
+}
+
+// `error`, which ended a question about `name` in `dir` or, if that is empty, about `dir` itself.
+// If it is a fault of the layer's file system the reason is told.
+tl::unexpected<Errno> explained(const LowerDir& dir, std::string_view name, Errno error,
+                                std::string_view reason) {
+  if (!layer::is_fault(error)) return fail(error);
+  return dir.layer->reporter().failed(path_in(dir, name), error, reason);
+}
+
+// The same for an answer of the layer's index.
+template <typename T>
+Result<T> indexed(const LowerDir& dir, std::string_view name, Result<T> answer) {
+  if (answer) return answer;
+  return explained(dir, name, answer.error(), "the index of the layer contradicts itself");
+}
+
 // As the layer itself would show a whiteout.
 struct stat whiteout_stat(dev_t device) {
   struct stat st = {};
@@ -41,17 +62,31 @@ layer::Marks marks_of(const IndexedInode& inode) {
 // The inode of `name`; ENOENT for a whiteout, too.
 Result<IndexedInode> find_inode(const layer::Index& index, const LowerDir& dir,
                                 std::string_view name) {
-  LAYERFS_TRY_ASSIGN(const std::optional<IndexedEntry> entry, index.find(dir.slot, name));
+  LAYERFS_TRY_ASSIGN(const std::optional<IndexedEntry> entry,
+                     indexed(dir, name, index.find(dir.slot, name)));
   if (!entry) return fail(ENOENT);
-  return index.inode(entry->slot);
+  return indexed(dir, name, index.inode(entry->slot));
 }
 
 // The inode of a node that lies in a lower layer only; nothing if that layer has no index.
 Result<std::optional<IndexedInode>> indexed_inode(const Node& node, const LowerDir& dir) {
   const layer::Index* index = index_of(dir);
   if (index == nullptr) return std::nullopt;
-  if (node.is_dir()) return index->inode(dir.slot);
+  if (node.is_dir()) return indexed(dir, {}, index->inode(dir.slot));
   return find_inode(*index, dir, node.lower.name.view());
+}
+
+Result<void> list_indexed(const layer::Index& index, const LowerDir& dir,
+                          const std::function<Result<void>(const layer::Listed&)>& fn) {
+  const auto done = index.for_each(dir.slot, 0, [&](const IndexedEntry& entry) -> Result<void> {
+    layer::Listed listed{entry.name.data(), entry.type, 0, entry.whiteout()};
+    if (!entry.whiteout()) {
+      LAYERFS_TRY_ASSIGN(const IndexedInode inode, index.inode(entry.slot));
+      listed.ino = inode.attr.st_ino;
+    }
+    return fn(listed);
+  });
+  return indexed(dir, {}, done);
 }
 
 }  // namespace
@@ -65,7 +100,7 @@ LowerDirPtr Tree::child_dir(const LowerDirPtr& dir, const Name& name) {
   child->key = next_lower_key_.fetch_add(1, std::memory_order_relaxed);
   if (const layer::Index* index = index_of(*dir)) {
     // Where the index fails, the directory is read from the layer itself.
-    const auto entry = index->find(dir->slot, name.view());
+    const auto entry = indexed(*dir, name.view(), index->find(dir->slot, name.view()));
     if (entry && *entry && (*entry)->type == DT_DIR) child->slot = (*entry)->slot;
   }
   return LowerDirPtr(std::move(child));
@@ -74,32 +109,40 @@ LowerDirPtr Tree::child_dir(const LowerDirPtr& dir, const Name& name) {
 Result<struct stat> Tree::lower_stat(const LowerDirPtr& dir, const Name& name) {
   const dev_t device = dir->layer->device();
   if (const layer::Index* index = index_of(*dir)) {
-    LAYERFS_TRY_ASSIGN(const auto entry, index->find(dir->slot, name.view()));
+    LAYERFS_TRY_ASSIGN(const auto entry,
+                       indexed(*dir, name.view(), index->find(dir->slot, name.view())));
     if (!entry) return fail(ENOENT);
     if (entry->whiteout()) return whiteout_stat(device);
     if (!dir->layer->records().any()) {
-      LAYERFS_TRY_ASSIGN(const IndexedInode inode, index->inode(entry->slot));
+      LAYERFS_TRY_ASSIGN(const IndexedInode inode,
+                         indexed(*dir, name.view(), index->inode(entry->slot)));
       return on_device(inode.attr, device);
     }
   }
   LAYERFS_TRY_ASSIGN(FdRef fd, lower_dir(dir));
-  return Place(std::move(fd), {}, name).recorded_in(dir->layer->records()).stat();
+  auto st = Place(std::move(fd), {}, name).recorded_in(dir->layer->records()).stat();
+  // Records tell what is wrong with them.
+  if (st || dir->layer->records().any()) return st;
+  return explained(*dir, name.view(), st.error(), "its attributes cannot be read");
 }
 
 Result<bool> Tree::lower_hides(const LowerDirPtr& dir, const Name& name) {
   if (index_of(*dir) != nullptr) return false;
   LAYERFS_TRY_ASSIGN(FdRef fd, lower_dir(dir));
-  return sys::stat_at(fd->get(), (".wh." + std::string(name.view())).c_str()).has_value();
+  return layer::has_aufs_whiteout(fd->get(), name.view());
 }
 
 Result<layer::Marks> Tree::lower_marks(const LowerDirPtr& dir, bool more_below) {
   if (const layer::Index* index = index_of(*dir)) {
-    LAYERFS_TRY_ASSIGN(const IndexedInode inode, index->inode(dir->slot));
+    LAYERFS_TRY_ASSIGN(const IndexedInode inode, indexed(*dir, {}, index->inode(dir->slot)));
     return marks_of(inode);
   }
   LAYERFS_TRY_ASSIGN(FdRef fd, lower_dir(dir));
-  LAYERFS_TRY_ASSIGN(layer::Marks marks, layer::read_marks(sys::At(fd->get()), stack_->names()));
-  marks.opaque = marks.opaque || (more_below && layer::has_aufs_opaque(fd->get()));
+  LAYERFS_TRY_ASSIGN(layer::Marks marks, layer::read_marks(sys::At(fd->get()), stack_->names(),
+                                                           dir->layer->reporter()));
+  if (!marks.opaque && more_below) {
+    LAYERFS_TRY_ASSIGN(marks.opaque, layer::has_aufs_opaque(fd->get()));
+  }
   return marks;
 }
 
@@ -109,26 +152,24 @@ Result<layer::Marks> Tree::lower_file_marks(const LowerFile& file) {
     return marks_of(inode);
   }
   LAYERFS_TRY_ASSIGN(FdRef fd, lower_dir(file.dir));
-  return layer::read_marks(sys::At(fd->get(), file.name.c_str()), stack_->names());
+  return layer::read_marks(sys::At(fd->get(), file.name.c_str()), stack_->names(),
+                           file.dir->layer->reporter());
 }
 
 Result<void> Tree::list_lower(const LowerDirPtr& dir,
                               const std::function<Result<void>(const layer::Listed&)>& fn) {
   if (const layer::Index* index = index_of(*dir)) {
     const dev_t device = dir->layer->device();
-    return index->for_each(dir->slot, 0, [&](const IndexedEntry& entry) -> Result<void> {
-      layer::Listed listed{entry.name.data(), entry.type, 0, entry.whiteout()};
-      if (!entry.whiteout()) {
-        LAYERFS_TRY_ASSIGN(const IndexedInode inode, index->inode(entry.slot));
-        listed.ino = listed_number(InodeId{device, inode.attr.st_ino});
-      }
-      return fn(listed);
+    return list_indexed(*index, *dir, [&](layer::Listed entry) {
+      if (!entry.whiteout) entry.ino = listed_number(InodeId{device, entry.ino});
+      return fn(entry);
     });
   }
   LAYERFS_TRY_ASSIGN(FdRef path_fd, lower_dir(dir));
   LAYERFS_TRY_ASSIGN(sys::UniqueFd fd,
                      sys::open_beneath(path_fd->get(), "", O_RDONLY | O_DIRECTORY));
-  LAYERFS_TRY_ASSIGN(layer::Marks marks, layer::read_marks(sys::At(fd.get()), stack_->names()));
+  LAYERFS_TRY_ASSIGN(layer::Marks marks,
+                     layer::read_marks(sys::At(fd.get()), stack_->names(), dir->layer->reporter()));
   const layer::Dialect dialect{.aufs = true, .xattr_whiteouts = marks.xattr_whiteouts};
   LAYERFS_TRY_ASSIGN(const struct stat self, sys::stat_fd(fd.get()));
   const bool shows_mounts = dir->layer->shows_mounts();
@@ -136,7 +177,7 @@ Result<void> Tree::list_lower(const LowerDirPtr& dir,
     if (!entry.whiteout) entry.ino = listed_number(fd.get(), self.st_dev, shows_mounts, entry);
     return fn(entry);
   });
-  if (!opaque) return fail(opaque.error());
+  if (!opaque) return explained(*dir, {}, opaque.error(), "it cannot be listed");
   return {};
 }
 

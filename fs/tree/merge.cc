@@ -114,7 +114,8 @@ Result<void> Tree::load_upper(const ShapeToken& shape, Node& node, Merge& merge)
   LAYERFS_TRY_ASSIGN(FdRef path_fd, upper_dir(shape, node));
   LAYERFS_TRY_ASSIGN(sys::UniqueFd fd,
                      sys::open_beneath(path_fd->get(), "", O_RDONLY | O_DIRECTORY));
-  LAYERFS_TRY_ASSIGN(layer::Marks marks, layer::read_marks(sys::At(fd.get()), stack_->names()));
+  LAYERFS_TRY_ASSIGN(layer::Marks marks,
+                     layer::read_marks(sys::At(fd.get()), stack_->names(), upper()->reporter));
   node.dir->impure = marks.impure;
   const layer::Dialect dialect{.aufs = false, .xattr_whiteouts = marks.xattr_whiteouts};
   LAYERFS_TRY_ASSIGN(const struct stat self, sys::stat_fd(fd.get()));

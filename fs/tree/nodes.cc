@@ -32,7 +32,7 @@ Outcome<void> Tree::make_root() {
   layer::Protattr protection;
   bool has_origin = false;
   if (has_upper) {
-    auto marks = layer::read_marks(sys::At(fd), stack_->names());
+    auto marks = layer::read_marks(sys::At(fd), stack_->names(), upper()->reporter);
     if (!marks) return refuse("the marks of the upperdir cannot be read", marks.error());
     if (marks->opaque) lowers->clear();
     protection = layer::parse_protattr(marks->protattr);

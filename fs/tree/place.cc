@@ -13,6 +13,12 @@ constexpr auto kSameId = static_cast<uid_t>(-1);
 
 }  // namespace
 
+tl::unexpected<Errno> data_lost(const layer::Reporter& reporter, const sys::At& at, Errno error) {
+  if (!layer::is_fault(error)) return fail(error);
+  return reporter.failed(at, error,
+                         "it is a metacopy, and its data cannot be reached in the layers below");
+}
+
 Result<struct stat> Place::real_stat() const {
   return name_.empty() ? sys::stat_fd(fd_) : sys::stat_at(fd_, name_.c_str());
 }
@@ -54,7 +60,8 @@ Result<void> Place::chmod(mode_t mode) const {
     LAYERFS_TRY_ASSIGN(const struct stat real, real_stat());
     if (records_->can_hold(real.st_mode)) {
       LAYERFS_TRY(records_->change(at(), real, kSameId, kSameId, mode));
-      if (!sys::get_xattr(at(), "system.posix_acl_access")) return {};
+      LAYERFS_TRY_ASSIGN(const auto acl, sys::find_xattr(at(), "system.posix_acl_access"));
+      if (!acl) return {};
       // The ACL has to be in step with the mode.
       return sys::chmod_at(
           at(), layer::OwnerRecords::mode_on_disk((real.st_mode & S_IFMT) | (mode & 07777)));
@@ -127,9 +134,11 @@ Result<FdRef> Tree::upper_dir(const ShapeToken&, Node& dir) {
 
 Result<FdRef> Tree::lower_dir(const LowerDirPtr& dir) {
   if (FdRef known = dir_fds_.find(dir->key)) return known;
-  LAYERFS_TRY_ASSIGN(sys::UniqueFd fd,
-                     with_room([&] { return open_long_path(dir->layer->root(), dir->path()); }));
-  return dir_fds_.insert(dir->key, std::move(fd));
+  auto fd = with_room([&] { return open_long_path(dir->layer->root(), dir->path()); });
+  if (!fd && layer::is_fault(fd.error()))
+    return dir->layer->reporter().failed(dir->path(), fd.error(), "it cannot be opened");
+  if (!fd) return fail(fd.error());
+  return dir_fds_.insert(dir->key, *std::move(fd));
 }
 
 Result<sys::UniqueFd> Tree::open_long_path(int root, const std::string& path) {
@@ -260,11 +269,15 @@ Result<LowerData> Tree::data_of(const LowerFile& from) {
     LAYERFS_TRY_ASSIGN(const LowerDirs siblings, merged_below(file.dir));
     const std::string_view target =
         marks.redirect.empty() ? file.name.view() : std::string_view(marks.redirect);
-    LAYERFS_TRY_ASSIGN(std::optional<LowerFile> found, find_file(siblings, below, target));
-    const bool in_object = !found && target.starts_with('/') && stack_->data_only().any();
+    auto found = find_file(siblings, below, target);
+    const bool in_object = found && !*found && target.starts_with('/') && stack_->data_only().any();
     if (in_object) return LowerData{file, std::string(target)};
-    if (!found) return fail(EIO);
-    file = *std::move(found);
+    if (!found || !*found) {
+      LAYERFS_TRY_ASSIGN(FdRef dir, lower_dir(file.dir));
+      return data_lost(file.dir->layer->reporter(), sys::At(dir->get(), file.name.c_str()),
+                       found ? Errno(EIO) : found.error());
+    }
+    file = **std::move(found);
   }
 }
 

@@ -7,6 +7,7 @@
 #include <spdlog/spdlog.h>
 
 #include "fs/layer/marks.h"
+#include "fs/layer/problem_log.h"
 #include "fs/sys/copy.h"
 #include "fs/sys/file.h"
 #include "fs/sys/mount.h"
@@ -128,6 +129,10 @@ void warn_of_live_upper(const StackOptions& options) {
 
 }  // namespace
 
+Stack::Stack(const StackOptions& options) : options_(options), names_(options.user_xattr) {
+  if (options_.observer == nullptr) options_.observer = std::make_shared<layer::ProblemLog>();
+}
+
 Outcome<std::unique_ptr<Stack>> Stack::open(const StackOptions& options) {
   if (options.lowerdirs.empty() && options.upperdir.empty())
     return refuse("there is nothing to mount: give lowerdir=, upperdir= or both");
@@ -152,8 +157,9 @@ Outcome<void> Stack::open_lowers() {
     const std::size_t position = layers_.size();
     const std::string index =
         position < options_.layer_indexes.size() ? options_.layer_indexes[position] : "";
-    LAYERFS_TRY_ASSIGN(std::unique_ptr<layer::Layer> layer,
-                       layer::Layer::open(path, index, options_.user_xattr, recorded_owners_));
+    LAYERFS_TRY_ASSIGN(
+        std::unique_ptr<layer::Layer> layer,
+        layer::Layer::open(path, index, options_.user_xattr, recorded_owners_, *options_.observer));
     if (layer->records().any())
       names_.add_private(layer::OwnerRecords::xattr_of(layer->records().kind()));
     file_systems_.add_lower(layer->device(), layer->root());
@@ -166,8 +172,9 @@ Outcome<void> Stack::open_lowers() {
     layers_.push_back(std::move(layer));
   }
   for (const std::string& path : options_.datadirs) {
-    LAYERFS_TRY_ASSIGN(std::unique_ptr<layer::Layer> layer,
-                       layer::Layer::open(path, "", options_.user_xattr, recorded_owners_));
+    LAYERFS_TRY_ASSIGN(
+        std::unique_ptr<layer::Layer> layer,
+        layer::Layer::open(path, "", options_.user_xattr, recorded_owners_, *options_.observer));
     data_only_.add(std::move(layer));
   }
   return {};
@@ -181,7 +188,8 @@ Outcome<void> Stack::open_upper() {
   LAYERFS_TRY_ASSIGN(auto work, WorkDir::open(std::move(opened.work), options_.workdir,
                                               options_.volatile_upper, options_.index));
   LAYERFS_TRY_ASSIGN(sys::UniqueFd lock, take_upper(root, path));
-  LAYERFS_TRY_ASSIGN(auto records, open_records(root));
+  layer::Reporter reporter(*options_.observer, path, root);
+  LAYERFS_TRY_ASSIGN(auto records, open_records(root, reporter));
   file_systems_.add_upper(opened.st.st_dev, root);
   LAYERFS_TRY(take_index(root, opened.st, *work));
   upper_ = Upper{.root = std::move(opened.upper),
@@ -190,7 +198,8 @@ Outcome<void> Stack::open_upper() {
                  .work = std::move(work),
                  .orders_metadata = sys::orders_metadata(root),
                  .shows_mounts = opened.shows_mounts,
-                 .records = std::move(records)};
+                 .records = std::move(records),
+                 .reporter = std::move(reporter)};
   return {};
 }
 
@@ -238,24 +247,25 @@ Outcome<bool> Stack::mark_index(const WorkDir& work, std::string_view mark,
   const sys::At at(work.index());
   const std::string name = names_.mark(mark);
   const std::string about = "the index in workdir '" + options_.workdir + "' ";
-  const auto marked = sys::get_xattr(at, name);
-  if (!marked && marked.error() != Errno(ENODATA))
-    return refuse(about + "cannot be read", marked.error());
-  if (marked && *marked == value) return true;
-  if (marked && work.index_in_use()) return false;
+  const auto marked = sys::find_xattr(at, name);
+  if (!marked) return refuse(about + "cannot be read", marked.error());
+  if (*marked == value) return true;
+  if (*marked && work.index_in_use()) return false;
   if (const auto set = sys::set_xattr(at, name, value); !set)
     return refuse(about + "cannot be marked with what it belongs to", set.error());
   return true;
 }
 
-Outcome<layer::OwnerRecords> Stack::open_records(int root) {
+Outcome<layer::OwnerRecords> Stack::open_records(int root, const layer::Reporter& reporter) {
   const sys::At at(root);
-  layer::RecordKind kind = layer::OwnerRecords::find(at);
+  const auto found = layer::OwnerRecords::find(at);
+  if (!found) return refuse("the xattrs of the upperdir cannot be listed", found.error());
+  layer::RecordKind kind = *found;
   const bool is_new = kind == layer::RecordKind::kNone;
   if (is_new) kind = options_.record_owners;
   if (kind == layer::RecordKind::kNone) return layer::OwnerRecords();
   names_.add_private(layer::OwnerRecords::xattr_of(kind));
-  layer::OwnerRecords records(kind, recorded_owners_);
+  layer::OwnerRecords records(kind, recorded_owners_, reporter);
   if (!is_new) return records;
   const auto st = sys::stat_fd(root);
   // By it, whoever uses the upper later knows that it has records.
@@ -265,12 +275,6 @@ Outcome<layer::OwnerRecords> Stack::open_records(int root) {
                       layer::OwnerRecords::xattr_of(kind) + " of the upperdir",
                   begun.error());
   return records;
-}
-
-bool Stack::may_have_xattrs() const {
-  return upper_ || std::any_of(layers_.begin(), layers_.end(), [](const auto& layer) {
-           return layer->index() == nullptr || layer->index()->xattr_kinds() != 0;
-         });
 }
 
 bool Stack::lies_on_stacked() const {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "fs/layer/layer.h"
+#include "fs/layer/observer.h"
 #include "fs/layer/owner_records.h"
 #include "fs/layer/xattr_names.h"
 #include "fs/sys/failure.h"
@@ -42,6 +43,8 @@ struct StackOptions {
   layer::RecordKind record_owners = layer::RecordKind::kNone;
   bool recorded_owners_shown = true;         // else what has a record is shown as the daemon's
   sys::Atime atime = sys::Atime::kRelative;  // of files in the upper; lowers never change
+  // Who is told what is wrong with the layers; null: the log.
+  std::shared_ptr<layer::Observer> observer;
 };
 
 // The upper directory and its work directory, taken: no other daemon uses them meanwhile.
@@ -53,6 +56,7 @@ struct Upper {
   bool orders_metadata = false;  // as sys::flush_data() asks
   bool shows_mounts = false;     // what is mounted in it shows
   layer::OwnerRecords records;
+  layer::Reporter reporter;
 };
 
 // All layers of a union, opened. Immutable; thread-safe.
@@ -73,9 +77,6 @@ class Stack {
     return dir.position + 1 < roots_.size() || data_only_.any();
   }
 
-  // False if there is no upper, and the indexes of all layers say that users see no xattr in them.
-  bool may_have_xattrs() const;
-
   // Whether a layer lies on overlayfs or FUSE.
   bool lies_on_stacked() const;
 
@@ -90,10 +91,10 @@ class Stack {
   bool keeps_links(dev_t device, mode_t type) const;
 
  private:
-  explicit Stack(const StackOptions& options) : options_(options), names_(options.user_xattr) {}
+  explicit Stack(const StackOptions& options);
   Outcome<void> open_lowers();
   Outcome<void> open_upper();
-  Outcome<layer::OwnerRecords> open_records(int root);
+  Outcome<layer::OwnerRecords> open_records(int root, const layer::Reporter& reporter);
   // Marks the index as that of the upper whose root is `root`; refuses that of another.
   Outcome<void> take_index(int root, const struct stat& st, const WorkDir& work) const;
   // The same for the lower directory that its entries were made over: that of another is not used.

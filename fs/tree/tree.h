@@ -27,6 +27,10 @@ namespace layerfs::tree {
 
 class Merge;
 
+// Returns `error`, for which the data of the metacopy `at` cannot be reached. If it is a fault of a
+// layer, tells `reporter`, that of the layer of the metacopy.
+tl::unexpected<Errno> data_lost(const layer::Reporter& reporter, const sys::At& at, Errno error);
+
 // A node that a lookup found, with its attributes as the union shows them. The lookup is counted.
 struct Found {
   Node* node = nullptr;

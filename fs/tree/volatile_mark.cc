@@ -20,11 +20,11 @@ std::string boot_name() {
   return std::getline(file, id) && !id.empty() ? "boot-" + id : "";
 }
 
-bool is_of_this_boot(int work) {
+Result<bool> is_of_this_boot(int work) {
   const std::string boot = boot_name();
   if (boot.empty()) return false;
   const std::string mark = std::string(kIncompat) + "/" + kVolatile + "/" + boot;
-  return sys::stat_at(work, mark.c_str()).has_value();
+  return sys::has_entry(work, mark.c_str());
 }
 
 }  // namespace
@@ -32,7 +32,10 @@ bool is_of_this_boot(int work) {
 Outcome<void> check_volatile_mark(int work, const std::string& path) {
   // What empties it, as container runtimes do, says that the upper is whole.
   const Result<void> gone = sys::remove_dir(work, kIncompat);
-  if (gone || gone.error() == Errno(ENOENT) || is_of_this_boot(work)) return {};
+  if (gone || gone.error() == Errno(ENOENT)) return {};
+  const Result<bool> current = is_of_this_boot(work);
+  if (!current) return refuse("workdir '" + path + "' cannot be read", current.error());
+  if (*current) return {};
   return refuse(
       "upperdir was last mounted with 'volatile', so a crash may have left it incomplete; "
       "remove '" +
@@ -56,7 +59,9 @@ Outcome<void> leave_volatile_mark(int work, const std::string& path) {
 }
 
 Outcome<void> settle_volatile_mark(int work, const std::string& path) {
-  if (!sys::stat_at(work, kIncompat)) return {};
+  const Result<bool> marked = sys::has_entry(work, kIncompat);
+  if (!marked) return refuse("workdir '" + path + "' cannot be read", marked.error());
+  if (!*marked) return {};
   if (::syncfs(work) != 0) return refuse("upperdir cannot be synced", Errno::last());
   if (auto removed = remove_tree(work, kIncompat); !removed) {
     return refuse("workdir '" + path + "' cannot be cleaned", removed.error());

@@ -99,6 +99,8 @@ FAULTY(int, sync_file_range, (int fd, off64_t at, off64_t size, unsigned flags),
 FAULTY(int, fstat64, (int fd, struct stat64* st), (fd, st))
 FAULTY(int, fstatat64, (int dir, const char* name, struct stat64* st, int flags),
        (dir, name, st, flags))
+FAULTY(int, statx, (int dir, const char* name, int flags, unsigned mask, struct statx* st),
+       (dir, name, flags, mask, st))
 FAULTY(ssize_t, readlinkat, (int dir, const char* name, char* text, size_t size),
        (dir, name, text, size))
 FAULTY(ssize_t, getxattr, (const char* path, const char* name, void* value, size_t size),

@@ -5,7 +5,11 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <array>
+#include <cstdint>
+#include <cstring>
 #include <filesystem>
+#include <stdexcept>
 
 #include "fs/sys/unique_fd.h"
 #include "tests/support/temp_dir.h"
@@ -47,6 +51,30 @@ bool name_unnamed(int root) {
                   "dir/named", AT_SYMLINK_FOLLOW) == 0;
 }
 
+// CAP_NET_RAW, as a vfs_cap_data of version 2.
+void set_capability(const std::string& file) {
+  const std::array<std::uint32_t, 5> capability = {0x02000001, 1U << 13, 0, 0, 0};
+  if (::setxattr(file.c_str(), "security.capability", capability.data(), sizeof capability, 0) != 0)
+    throw std::runtime_error("no capability for " + file);
+}
+
+// With it a new file gets its whole mode, whatever the umask, and the ACL.
+void set_default_acl(const std::string& directory) {
+  // The version, and for each entry tag, permissions and id (linux/posix_acl_xattr.h).
+  struct Entry {
+    std::uint16_t tag, permissions;
+    std::uint32_t id;
+  };
+  constexpr std::uint32_t kNobody = ~std::uint32_t{0};
+  const std::array<Entry, 5> entries = {
+      {{1, 7, kNobody}, {2, 6, 33}, {4, 6, kNobody}, {16, 7, kNobody}, {32, 4, kNobody}}};
+  std::string value(4 + sizeof entries, '\0');
+  value[0] = 2;
+  std::memcpy(value.data() + 4, entries.data(), sizeof entries);
+  if (::setxattr(directory.c_str(), "system.posix_acl_default", value.data(), value.size(), 0) != 0)
+    throw std::runtime_error("no default ACL for " + directory);
+}
+
 }  // namespace
 
 const std::vector<Operation>& operations() {
@@ -67,6 +95,9 @@ const std::vector<Operation>& operations() {
        [](int r) { return opens(r, "dir/large", O_WRONLY | O_TRUNC); }, true},
       {"TruncateAfterChmod", [](int r) { return chmods(r, "dir/large"); },
        [](int r) { return truncates(r, "dir/large", 70'000); }, true},
+      {"OpenCapableForWriting", nullptr, [](int r) { return opens(r, "dir/capable", O_RDWR); }},
+      {"OpenCapableForWritingAfterChmod", [](int r) { return chmods(r, "dir/capable"); },
+       [](int r) { return opens(r, "dir/capable", O_RDWR); }, true},
       {"SetXattr", nullptr, [](int r) { return sets_xattr(r, "dir/file"); }},
       {"ChmodHardLink", nullptr, [](int r) { return chmods(r, "dir/first"); }},
       {"OpenHardLinkForWriting", nullptr, [](int r) { return opens(r, "dir/first", O_RDWR); }},
@@ -105,6 +136,10 @@ const std::vector<Operation>& operations() {
        [](int r) { return empties(r) && unlinks(r, "merged/second"); },
        [](int r) { return renames(r, "dir/sub", "merged"); }},
       {"Create", nullptr, [](int r) { return opens(r, "dir/new", O_RDWR | O_CREAT | O_EXCL); }},
+      {"CreateUnderADefaultAcl", nullptr,
+       [](int r) { return opens(r, "acl/new", O_RDWR | O_CREAT | O_EXCL); }},
+      {"CreateUnderADefaultAclOntoWhiteout", [](int r) { return unlinks(r, "acl/old"); },
+       [](int r) { return opens(r, "acl/old", O_RDWR | O_CREAT | O_EXCL); }},
       {"CreateOntoWhiteout", [](int r) { return unlinks(r, "dir/file"); },
        [](int r) { return opens(r, "dir/file", O_RDWR | O_CREAT | O_EXCL); }},
       {"MakeDirectory", nullptr, [](int r) { return ::mkdirat(r, "dir/new", 0755) == 0; }},
@@ -133,6 +168,10 @@ void make_crash_layers(const std::string& dir) {
   fs::create_directory(bottom / "dir/empty");
   fs::create_symlink("file", bottom / "dir/link");
   write_file(top / "merged/b", "b");
+  write_file(bottom / "acl/old", "old");
+  set_default_acl(bottom / "acl");
+  write_file(bottom / "dir/capable", std::string(50'000, 'c'));
+  set_capability(bottom / "dir/capable");
   for (const fs::path& layer : {top, bottom})
     for (const auto& entry : fs::recursive_directory_iterator(layer)) {
       // Earlier than anything that a test does: "now" is then what was changed.

@@ -56,6 +56,21 @@ TEST_F(Xattr, OfAnEmptyNameAreTheDirectorysOwn) {
   EXPECT_EQ(get_xattr(At(dir_.get()), kName).value_or(""), "x");
 }
 
+TEST_F(Xattr, ThatNeedNotBeThereAreAbsentOnlyWhereTheFileSystemSaysSo) {
+  for (const At& at : ways()) {
+    const auto none = find_xattr(at, kName);
+    ASSERT_TRUE(none);
+    EXPECT_EQ(*none, std::nullopt);
+    const auto no_such_kind = find_xattr(at, "unheard-of.name");
+    ASSERT_TRUE(no_such_kind);
+    EXPECT_EQ(*no_such_kind, std::nullopt);
+  }
+  ASSERT_TRUE(set_xattr(At(file_.get()), kName, ""));
+  EXPECT_EQ(find_xattr(At(path_.get()), kName).value(), "");
+  EXPECT_EQ(find_xattr(At(-1), kName).error(), Errno(EBADF));
+  EXPECT_EQ(find_xattr(At(dir_.get(), "gone"), kName).error(), Errno(ENOENT));
+}
+
 TEST_F(Xattr, ModeAndSizeAreSetInEachWay) {
   off_t size = 10;
   for (const At& at : ways()) {
