@@ -61,6 +61,7 @@ struct statx full_attr(const op::AttrAndBirth& from) {
 fuse_entry_param entry_param(const op::Entry& entry) {
   fuse_entry_param param = {};
   param.ino = entry.node;
+  param.generation = entry.generation;
   param.attr = entry.attr;
   param.attr_timeout = entry.attr_lasts ? kEndless : 0;
   param.entry_timeout = kEndless;

@@ -9,7 +9,7 @@ namespace {
 // enum fid_type (include/linux/exportfs.h).
 constexpr int kIno32Gen = 1;     // ext4, xfs with small inode numbers; with three words: tmpfs
 constexpr int kBtrfs = 0x4d;     // struct btrfs_fid: the inode number, then that of the subvolume
-constexpr int kIno64Gen = 0x81;  // xfs, f2fs, erofs, ...
+constexpr int kIno64Gen = 0x81;  // xfs, f2fs, ...; erofs with the halves swapped
 
 std::uint32_t word(const sys::FileHandle& handle, std::size_t index) {
   std::uint32_t value;
@@ -47,6 +47,11 @@ std::optional<std::uint64_t> inode_number(const sys::FileHandle& handle) {
   }
   if ((handle.type == kIno64Gen && size == 12) || is_of_btrfs(handle)) return long_word(handle);
   return std::nullopt;
+}
+
+std::optional<std::uint64_t> swapped_inode_number(const sys::FileHandle& handle) {
+  if (handle.type != kIno64Gen || handle.bytes.size() != 12) return std::nullopt;
+  return std::uint64_t{word(handle, 0)} << 32 | word(handle, 1);
 }
 
 std::optional<std::uint64_t> volume_of(const sys::FileHandle& handle) {

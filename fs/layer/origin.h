@@ -27,6 +27,10 @@ Result<sys::UniqueFd> open_origin(int fd, const sys::Uuid& uuid, const Origin& o
 // nothing for kinds of handles that are not known (ext4, xfs, btrfs, tmpfs, f2fs, erofs are).
 std::optional<std::uint64_t> inode_number(const sys::FileHandle& handle);
 
+// The same for a handle of 64-bit numbers that has their upper half first, as erofs makes them;
+// nothing for other kinds.
+std::optional<std::uint64_t> swapped_inode_number(const sys::FileHandle& handle);
+
 // The subvolume that a handle of btrfs lies in (the objectid of its root); nothing for other kinds.
 std::optional<std::uint64_t> volume_of(const sys::FileHandle& handle);
 

@@ -49,8 +49,8 @@ Result<void> readdirplus(FileSystem& fs, NodeId id, std::uint64_t cookie, Listed
       return sink({l.name, l.ino, l.type, l.cookie}, Entry{});
     auto found = fs.tree->child(shape, *dir, l.name);
     Entry entry = found ? entry_of(fs, *found) : Entry{};
-    entry.attr.st_ino = l.ino;
-    const bool taken = sink({l.name, l.ino, l.type, l.cookie}, entry);
+    if (!found) entry.attr.st_ino = l.ino;
+    const bool taken = sink({l.name, entry.attr.st_ino, l.type, l.cookie}, entry);
     if (!taken && found) fs.tree->forget(shape, *found->node, 1);
     return taken;
   });

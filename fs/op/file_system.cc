@@ -82,7 +82,9 @@ bool attr_lasts(const tree::Node& node) {
 }
 
 Entry entry_of(const FileSystem& fs, const tree::Found& found) {
-  return Entry{found.node->id, fs.ids.shown(found.attr), attr_lasts(*found.node)};
+  const NodeId id = found.node->id;
+  return Entry{id, fs.ids.shown(found.attr), attr_lasts(*found.node),
+               id == kRootNode ? 0 : fs.generation};
 }
 
 Result<tree::NewObject> new_object(const FileSystem& fs, const Caller& caller, mode_t mode) {

@@ -1,8 +1,10 @@
 // What stands behind the FileSystem that the operations are given. For fs/op only.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
+#include <random>
 
 #include "fs/op/file_system.h"
 #include "fs/op/open_files.h"
@@ -33,6 +35,8 @@ class FileSystem {
 
   const std::unique_ptr<tree::Tree> tree;
   OpenFiles open_files;
+  // Of the file handles of this mount.
+  const std::uint32_t generation = std::random_device{}() | 1;
   Refusals refusals;
   const IdMaps ids;
   const Nobody nobody;

@@ -10,7 +10,7 @@ namespace {
 Result<Entry> look_at(FileSystem& fs, const tree::ShapeToken& shape, tree::Node& node) {
   LAYERFS_TRY_ASSIGN(struct stat st, fs.tree->attr(shape, node));
   node.lookups.fetch_add(1);
-  return Entry{node.id, fs.ids.shown(st), attr_lasts(node)};
+  return entry_of(fs, tree::Found{&node, st});
 }
 
 }  // namespace

@@ -36,6 +36,10 @@ struct Entry {
   NodeId node = 0;
   struct stat attr = {};
   bool attr_lasts = true;  // until a request changes it; else it may change without one
+  // With the id it makes the file handle: another one for each mount, so that the handles of an
+  // earlier mount, whose ids are given anew, are stale and lead to no other file. 0 for the root,
+  // as the kernel has it.
+  std::uint32_t generation = 0;
 };
 
 // How the kernel is to do the I/O of one open file (fuse-protocol FOPEN_* flags).

@@ -29,7 +29,9 @@ void FileSystems::add(dev_t device, int dirfd, bool is_upper) {
   const auto handle = sys::handle_of(dirfd, "");
   const auto st = sys::stat_fd(dirfd);
   if (handle && st) {
-    added.numbers_in_handles = layer::inode_number(*handle) == st->st_ino;
+    using enum FileSystem::Numbers;
+    if (layer::inode_number(*handle) == st->st_ino) added.numbers = kTold;
+    if (layer::swapped_inode_number(*handle) == st->st_ino) added.numbers = kSwapped;
     added.volume = layer::volume_of(*handle).value_or(0);
   }
   settle(added, is_upper);
@@ -38,7 +40,7 @@ void FileSystems::add(dev_t device, int dirfd, bool is_upper) {
 
 void FileSystems::settle(FileSystem& added, bool is_upper) {
   const bool named = is_upper || added.uuid != sys::Uuid{};
-  added.certain = added.numbers_in_handles && !added.stacked && named;
+  added.certain = added.numbers != FileSystem::Numbers::kNotTold && !added.stacked && named;
   for (FileSystem& other : all_) {
     if (other.uuid != added.uuid || other.volume != added.volume) continue;
     // One is a copy of the other: which of the two a handle is of cannot be told.
@@ -46,6 +48,12 @@ void FileSystems::settle(FileSystem& added, bool is_upper) {
     other.directory.reset();
   }
   if (!added.certain) added.directory.reset();
+}
+
+std::optional<std::uint64_t> FileSystems::number_in(const FileSystem& fs,
+                                                    const sys::FileHandle& handle) {
+  return fs.numbers == FileSystem::Numbers::kSwapped ? layer::swapped_inode_number(handle)
+                                                     : layer::inode_number(handle);
 }
 
 std::vector<dev_t> FileSystems::devices() const {
@@ -82,7 +90,7 @@ Result<std::string> FileSystems::origin_of(const struct stat& st, int dirfd, con
   const auto origin = layer::origin_of(dirfd, name, fs->uuid, upper);
   if (!origin && origin.error() == Errno(EOPNOTSUPP)) return std::string();
   if (!origin) return fail(origin.error());
-  if (layer::inode_number(origin->handle) != st.st_ino) return std::string();
+  if (number_in(*fs, origin->handle) != st.st_ino) return std::string();
   return layer::format_origin(*origin).value_or(std::string());
 }
 
@@ -103,7 +111,7 @@ std::optional<InodeId> FileSystems::named_by(const std::string& origin) const {
   sys::FileHandle handle;
   const FileSystem* fs = find_origin(origin, handle);
   if (fs == nullptr) return std::nullopt;
-  const auto number = layer::inode_number(handle);
+  const auto number = number_in(*fs, handle);
   if (!number) return std::nullopt;
   return InodeId{fs->device, *number};
 }
@@ -115,7 +123,7 @@ Result<struct stat> FileSystems::find(const std::string& origin) const {
   LAYERFS_TRY_ASSIGN(const sys::UniqueFd file,
                      sys::open_handle(fs->directory.get(), handle, O_PATH));
   LAYERFS_TRY_ASSIGN(const struct stat st, sys::stat_fd(file.get()));
-  if (st.st_dev != fs->device || layer::inode_number(handle) != st.st_ino) return fail(ESTALE);
+  if (st.st_dev != fs->device || number_in(*fs, handle) != st.st_ino) return fail(ESTALE);
   return st;
 }
 

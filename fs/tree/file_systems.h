@@ -62,13 +62,16 @@ class FileSystems {
     dev_t device = 0;
     sys::Uuid uuid = {};
     std::uint64_t volume = 0;  // of btrfs, which has inode numbers of its own in each subvolume
-    bool numbers_in_handles = false;
+    // How a handle tells the inode's number.
+    enum class Numbers { kNotTold, kTold, kSwapped } numbers = Numbers::kNotTold;
     bool stacked = false;
     bool certain = false;
     sys::UniqueFd directory{};  // on it, open for reading; only where it is certain
   };
 
   const FileSystem* find_device(dev_t device) const;
+  static std::optional<std::uint64_t> number_in(const FileSystem& fs,
+                                                const sys::FileHandle& handle);
   const FileSystem* find_origin(const std::string& origin, sys::FileHandle& handle) const;
   void add(dev_t device, int dirfd, bool is_upper);
   void settle(FileSystem& added, bool is_upper);

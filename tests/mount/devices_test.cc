@@ -196,6 +196,25 @@ TEST_P(Devices, WithoutXinoNumbersFitIn32Bits) {
     EXPECT_LE(attr(name).st_ino, std::numeric_limits<std::uint32_t>::max()) << name;
 }
 
+TEST_P(Devices, FilesOfManySubvolumesInOneLayerStayMany) {
+  kernel_tells_apart_ = false;
+  const fs::path disk = btrfs();
+  out(disk,
+      "mkdir low; for i in $(seq 300); do btrfs -q subvolume create low/$i; echo $i > low/$i/x; "
+      "done");
+  const Layers layers = writable({disk / "low"});
+  mount(layers);
+  std::vector<std::string> files;
+  for (int i = 1; i <= 300; ++i) files.push_back(std::to_string(i) + "/x");
+  expect_different(files);
+  out("mnt", "for i in $(seq 300); do echo changed >> $i/x; done");
+  expect_different(files);
+  int wrong = 0;
+  for (int i = 1; i <= 300; ++i)
+    wrong += cat(files[static_cast<std::size_t>(i - 1)]) != std::to_string(i) + "\nchanged\n";
+  EXPECT_EQ(wrong, 0);
+}
+
 INSTANTIATE_TEST_SUITE_P(Over, Devices, testing::Values("overlay", "layerfs"),
                          [](const auto& over) { return std::string(over.param); });
 

@@ -167,6 +167,18 @@ TEST_F(Identity, FileHandlesOutliveTheKernelsMemory) {
   }
 }
 
+TEST_F(Identity, FileHandlesOfAnEarlierMountAreStale) {
+  mount("for i in 1 2 3; do echo one > lower/a$i; done");
+  const Handle file(root_ / "a1");
+  mount_.reset();
+  out("lower", "rm a*; for i in 1 2 3; do echo two > b$i; done");
+  mount_again();
+  out("mnt", "ls -l");
+  const sys::UniqueFd opened = file.open(root_, O_PATH);
+  EXPECT_FALSE(opened);
+  EXPECT_EQ(errno, ESTALE);
+}
+
 TEST_F(Identity, FileHandlesFollowCopyUpAndRename) {
   mount("mkdir -p lower/a/b; echo low > lower/a/b/file; mkdir lower/other");
   const Handle dir(root_ / "a"), below(root_ / "a/b"), file(root_ / "a/b/file");

@@ -132,7 +132,7 @@ TEST_F(LostName, OfAFileOfAnEarlierMountWhoseOtherNameNobodyKnows) {
   EXPECT_EQ(out("mnt", "stat -c %a e/b; mv e/b d/a; cat d/a"), "640\nOne\n");
 }
 
-// What the programs of the day do; run beside the kernel's overlayfs, all say the same.
+// What programs of every day do: mail delivery, git, package stores, lock files.
 TEST_F(LostName, LockFilesDeliveriesAndTreesOfLinks) {
   mount(
       "mkdir -p lower/store lower/p; for i in 1 2 3; do echo $i > lower/store/$i; done; ln "
