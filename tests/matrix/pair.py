@@ -199,7 +199,7 @@ class Pair:
             by_number.setdefault(entry.key, set()).add(content_of(entry))
         for key, contents in by_number.items():
             if len(contents) > 1:
-                side.counts.inos.append(f"newer lower: one number {key} for several files")
+                side.counts.inos.append(f"newer lower: one number for several files ({key})")
 
     @staticmethod
     def shares(model, path, written):
