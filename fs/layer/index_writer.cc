@@ -55,6 +55,14 @@ Result<bool> holds_program(int dirfd, const char* name, const struct stat& st) {
   return is_program(fd.get());
 }
 
+// A file system that lies on others may show one number for two files; their attributes differ
+// then.
+bool is_same_file(const struct stat& a, const struct stat& b) {
+  return a.st_mode == b.st_mode && a.st_nlink == b.st_nlink && a.st_size == b.st_size &&
+         a.st_mtim.tv_sec == b.st_mtim.tv_sec && a.st_mtim.tv_nsec == b.st_mtim.tv_nsec &&
+         a.st_ctim.tv_sec == b.st_ctim.tv_sec && a.st_ctim.tv_nsec == b.st_ctim.tv_nsec;
+}
+
 // A walk over one layer, into a builder. `path()` tells how far it came.
 class Walk {
  public:
@@ -108,11 +116,12 @@ class Walk {
     const bool linked = !S_ISDIR(st.st_mode) && st.st_nlink > 1;
     if (linked) {
       const auto known = links_.find(st.st_ino);
-      if (known != links_.end()) return builder.add_entry(directory.id, name, known->second);
+      if (known != links_.end() && is_same_file(known->second.attr, st))
+        return builder.add_entry(directory.id, name, known->second.id);
     }
     LAYERFS_TRY_ASSIGN(const Described about, describe(dirfd, name, st));
     LAYERFS_TRY_ASSIGN(const auto id, builder.add_inode(st, about.flags, about.text));
-    if (linked) links_.emplace(st.st_ino, id);
+    if (linked) links_.emplace(st.st_ino, Linked{id, st});
     if (S_ISDIR(st.st_mode)) queue_.push_back({id, path_, about.xattr_whiteouts});
     return builder.add_entry(directory.id, name, id);
   }
@@ -155,7 +164,11 @@ class Walk {
   dev_t device_ = 0;
   std::string path_;
   std::deque<Directory> queue_;
-  std::unordered_map<ino_t, IndexBuilder::Id> links_;
+  struct Linked {
+    IndexBuilder::Id id;
+    struct stat attr;
+  };
+  std::unordered_map<ino_t, Linked> links_;
 };
 
 // A file of a name that nobody else uses, removed unless published.

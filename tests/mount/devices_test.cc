@@ -171,6 +171,23 @@ TEST_P(Devices, FilesOfAFuseOverlayfsOverTwoFileSystemsStayTwo) {
   expect_apart(writable({lower}));
 }
 
+TEST(DevicesIndexed, AnIndexOfAFuseOverlayfsOverTwoFileSystemsHasBothFiles) {
+  const TempDir dir;
+  for (const char* name : {"a", "b", "lower", "mnt"}) dir.make(name);
+  const Ran ran = shell(
+      "for n in a b; do truncate -s 64M $n.img; mkfs.ext4 -Fq $n.img; mount -o loop $n.img $n; "
+      "mkdir $n/$n; done; echo short > a/a/x; ln a/a/x a/a/y; echo 'a longer one' > b/b/x; "
+      "ln b/b/x b/b/y; fuse-overlayfs -o lowerdir=a:b lower >/dev/null 2>&1; "
+      "test $(stat -c %i lower/a/x) = $(stat -c %i lower/b/x); " +
+          layerfs_program() + " index lower index; " + layerfs_program() +
+          " mount -o ro,passthrough=none,lowerdir=lower,layerindex=index mnt; cat mnt/a/x mnt/a/y "
+          "mnt/b/x mnt/b/y; "
+          "umount mnt lower; umount a b",
+      {.directory = dir.path()});
+  EXPECT_TRUE(ran.ok()) << ran.err;
+  EXPECT_EQ(ran.out, "short\nshort\na longer one\na longer one\n") << ran.err;
+}
+
 TEST_P(Devices, FilesOfALayerfsOverTwoFileSystemsStayTwo) {
   const std::vector<fs::path> two = two_file_systems();
   const fs::path lower = dir_.make("lower");
