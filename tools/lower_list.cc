@@ -19,7 +19,7 @@ std::vector<std::string> split_directories(std::string_view value) {
     if (i == value.size() || value[i] == ':') {
       parts.push_back(unescaped(value.substr(begin, i - begin)));
       begin = i + 1;
-    } else if (value[i] == '\\') {
+    } else if (value[i] == '\\' && i + 1 < value.size()) {
       ++i;
     }
   }

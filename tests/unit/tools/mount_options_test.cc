@@ -42,6 +42,11 @@ TEST(MountOptions, ABackslashKeepsColonsAndCommas) {
   EXPECT_EQ(stack.workdir, "/w:x");
 }
 
+TEST(MountOptions, ABackslashAtTheEndIsPartOfTheName) {
+  EXPECT_THAT(parsed(R"(lowerdir=/a\)").mount.stack.lowerdirs, ElementsAre("/a\\"));
+  EXPECT_THAT(parsed(R"(lowerdir=/a:/b\)").mount.stack.lowerdirs, ElementsAre("/a", "/b\\"));
+}
+
 TEST(MountOptions, LowerdirPlusAppendsOneDirectory) {
   EXPECT_THAT(parsed("lowerdir+=/a,lowerdir+=/b:c").mount.stack.lowerdirs,
               ElementsAre("/a", "/b:c"));
