@@ -82,7 +82,7 @@ Result<bool> Pruner::prune(std::size_t wanted) {
   const auto stayed = std::ranges::count_if(
       chosen_, [&](op::NodeId id) { return std::ranges::binary_search(ids, id); });
   const bool helped = static_cast<std::size_t>(stayed) * 2 <= chosen_.size();
-  std::ranges::rotate(ids, std::ranges::upper_bound(ids, last));
+  std::rotate(ids.begin(), std::ranges::upper_bound(ids, last), ids.end());
   ids.resize(std::min(ids.size(), wanted));
   chosen_ = std::move(ids);
   for (std::span<const op::NodeId> rest = chosen_; !rest.empty();) {
