@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "fs/sys/file.h"
 #include "layerstore/blob.h"
 #include "layerstore/decompress.h"
 #include "layerstore/entry_path.h"
@@ -32,17 +33,39 @@ class Directory final : public FileSet {
  public:
   explicit Directory(sys::UniqueFd fd) : fd_(std::move(fd)) {}
 
+  // What is there is looked at before it is opened: opening a device or a fifo may do something, or
+  // wait. Whoever made the directory chose the name, too.
   Outcome<std::optional<Region>> find(const std::string& name) const override {
-    sys::UniqueFd fd(::openat(fd_.get(), name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-    if (!fd && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
-    if (!fd) return refuse("cannot open " + quote(name), Errno::last());
-    struct stat status;
-    if (::fstat(fd.get(), &status) != 0) return refuse("cannot open it", Errno::last());
-    if (!S_ISREG(status.st_mode)) return refuse(quote(name) + " is not a regular file");
-    return Region{share(std::move(fd)), 0, static_cast<std::uint64_t>(status.st_size)};
+    const auto entry = sys::open_beneath(fd_.get(), name.c_str(), O_PATH | O_NOFOLLOW);
+    if (!entry && is_absence(entry.error())) return std::nullopt;
+    if (!entry) return not_opened(name, entry.error());
+    const auto status = sys::stat_fd(entry->get());
+    if (!status) return not_opened(name, status.error());
+    if (S_ISLNK(status->st_mode)) return not_opened(name, Errno(ELOOP));
+    if (!S_ISREG(status->st_mode)) return refuse(quote(name) + " is not a regular file");
+    auto fd = sys::reopen(entry->get(), O_RDONLY | O_NONBLOCK | O_NOCTTY);
+    if (!fd) return not_opened(name, fd.error());
+    return Region{share(std::move(*fd)), 0, static_cast<std::uint64_t>(status->st_size)};
   }
 
  private:
+  static bool is_absence(Errno error) {
+    return error.code() == ENOENT || error.code() == ENOTDIR || error.code() == ENAMETOOLONG;
+  }
+
+  static tl::unexpected<Failure> not_opened(const std::string& name, Errno error) {
+    if (error.code() == EXDEV) {
+      return refuse(quote(name) + " leads out of the image's directory", EXDEV);
+    }
+    if (error.code() == ELOOP) {
+      return refuse(quote(name) +
+                        " is a symbolic link, or lies behind one, and none is followed: `cp -rL` "
+                        "makes a copy of the directory without links",
+                    ELOOP);
+    }
+    return refuse("cannot open " + quote(name), error);
+  }
+
   sys::UniqueFd fd_;
 };
 

@@ -14,7 +14,9 @@ namespace layerfs::store {
 class FileSet {
  public:
   virtual ~FileSet() = default;
-  // Nothing if there is no such file. `name` is relative: "blobs/sha256/...".
+  // Nothing if there is no such file. `name` is relative: "blobs/sha256/...". It may come from the
+  // image itself: one that leads out of the set, through a symbolic link of a directory, or to
+  // anything but a regular file is refused, and nothing is opened then.
   virtual Outcome<std::optional<Region>> find(const std::string& name) const = 0;
 
   // The whole of a file of at most kMaxDocument bytes; nothing if there is no such file.
