@@ -1,8 +1,6 @@
 // check.
 #include <algorithm>
-#include <ostream>
 
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "layerstore/check.h"
@@ -53,14 +51,14 @@ void print_json(const CheckResult& result, Io& io) {
   const nlohmann::ordered_json all = {{"good", is_good(result)},       {"images", result.images},
                                       {"blobs", result.blobs},         {"layers", result.layers},
                                       {"snapshots", result.snapshots}, {"problems", problems}};
-  io.out << all.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+  io.out.document(all.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
 void print_text(const CheckResult& result, Io& io) {
   for (const Problem& problem : result.problems) {
-    io.out << (problem.repaired ? "repaired: " : "") << problem.sentence << "\n";
+    io.out.print("{}{}\n", problem.repaired ? "repaired: " : "", problem.sentence);
   }
-  io.out << fmt::format(
+  io.out.print(
       "checked {}, {}, {} and {}: {}\n", counted(result.images, "image"),
       counted(result.blobs, "blob"), counted(result.layers, "layer"),
       counted(result.snapshots, "snapshot"),

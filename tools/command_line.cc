@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
-#include <ostream>
+#include <sstream>
 
 #include <CLI/CLI.hpp>
 
@@ -107,9 +107,14 @@ std::optional<int> CommandLine::parse(const Args& args, Io& io) {
     app_->parse(std::vector<std::string>(args.rbegin(), args.rend()));
     return std::nullopt;
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app_->exit(error, io.out, io.err);
+    if (error.get_exit_code() == 0) {
+      std::ostringstream help;
+      const int status = app_->exit(error, help, help);
+      io.out.lines(help.str());
+      return status;
+    }
     report(io, error.what());
-    io.err << "`" << app_->get_name() << " --help` shows how it is used.\n";
+    io.err.print("`{} --help` shows how it is used.\n", app_->get_name());
     return kUsage;
   }
 }
@@ -128,12 +133,12 @@ void add_json_option(CommandLine& line, CommonOptions& options) {
 }
 
 int report(Io& io, std::string_view sentence) {
-  io.err << "layerfs: " << sentence << "\n";
+  io.err.print("layerfs: {}\n", sentence);
   return kFailed;
 }
 
 int report(Io& io, const Failure& failure) { return report(io, failure.sentence); }
 
-void warn(Io& io, std::string_view sentence) { io.err << "layerfs: warning: " << sentence << "\n"; }
+void warn(Io& io, std::string_view sentence) { io.err.print("layerfs: warning: {}\n", sentence); }
 
 }  // namespace layerfs::tools

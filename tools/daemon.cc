@@ -11,11 +11,10 @@
 #include <utility>
 
 #include <fmt/format.h>
-#include <spdlog/sinks/stdout_sinks.h>
-#include <spdlog/sinks/syslog_sink.h>
 #include <spdlog/spdlog.h>
 
 #include "fs/sys/unique_fd.h"
+#include "tools/log.h"
 
 namespace layerfs::tools {
 
@@ -65,12 +64,6 @@ class StopOnSignals {
 Outcome<void> serve_here(fuse::Session& session, const Serve& serve) {
   const StopOnSignals stop(session);
   return serve(session);
-}
-
-void log_to_syslog() {
-  auto logger = spdlog::syslog_logger_mt("layerfs-daemon", "layerfs", LOG_PID, LOG_DAEMON);
-  logger->set_pattern("%v");
-  spdlog::set_default_logger(std::move(logger));
 }
 
 Outcome<void> run_in_foreground(const Start& start, const Serve& serve) {
@@ -169,12 +162,6 @@ Outcome<void> run_in_background(const Start& start, const Serve& serve) {
 }
 
 }  // namespace
-
-void log_to_stderr() {
-  auto logger = spdlog::stderr_logger_mt("layerfs-stderr");
-  logger->set_pattern("layerfs: %l: %v");
-  spdlog::set_default_logger(std::move(logger));
-}
 
 Outcome<void> run_session(const Start& start, const Serve& serve, bool foreground) {
   return foreground ? run_in_foreground(start, serve) : run_in_background(start, serve);

@@ -10,9 +10,6 @@
 
 namespace layerfs::tools {
 
-// From now on messages of this process go to standard error, as sentences of `layerfs`.
-void log_to_stderr();
-
 // Makes the session; called once, in the process that will serve it.
 using Start = std::function<Outcome<std::unique_ptr<fuse::Session>>()>;
 // Called when the mount is live, with everything that must be undone at its end behind it.

@@ -1,8 +1,6 @@
 #include "tools/human.h"
 
-#include <algorithm>
 #include <array>
-#include <ostream>
 
 #include <fmt/format.h>
 
@@ -24,21 +22,6 @@ std::string human_size(std::uint64_t bytes) {
 
 std::string counted(std::size_t count, const std::string& thing) {
   return fmt::format("{} {}{}", count, thing, count == 1 ? "" : "s");
-}
-
-void print_table(std::ostream& out, const std::vector<std::vector<std::string>>& rows) {
-  std::vector<std::size_t> widths;
-  for (const auto& row : rows) {
-    widths.resize(std::max(widths.size(), row.size()));
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  }
-  for (const auto& row : rows) {
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      out << row[i];
-      if (i + 1 < row.size()) out << std::string(widths[i] - row[i].size() + 2, ' ');
-    }
-    out << "\n";
-  }
 }
 
 }  // namespace layerfs::tools

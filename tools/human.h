@@ -3,9 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <iosfwd>
 #include <string>
-#include <vector>
 
 namespace layerfs::tools {
 
@@ -14,8 +12,5 @@ std::string human_size(std::uint64_t bytes);
 
 // "1 layer", "2 layers".
 std::string counted(std::size_t count, const std::string& thing);
-
-// Columns of equal width, two spaces between them; the first row is the heading.
-void print_table(std::ostream& out, const std::vector<std::vector<std::string>>& rows);
 
 }  // namespace layerfs::tools

@@ -1,6 +1,4 @@
 // images, inspect and rmi.
-#include <ostream>
-
 #include <nlohmann/json.hpp>
 
 #include "layerstore/collect.h"
@@ -20,7 +18,7 @@ using store::Image;
 constexpr std::size_t kShortDigits = 12;
 
 std::string dump(const Json& json) {
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return json.dump(2, ' ', false, Json::error_handler_t::replace);
 }
 
 bool is_unpacked(const Image& image) {
@@ -82,25 +80,27 @@ std::string joined(const std::vector<std::string>& words) {
 
 void print_image(Io& io, const store::Store& store, const Image& image) {
   const store::ImageConfig& config = image.config;
-  io.out << "name         " << (image.name.empty() ? "-" : image.name) << "\n"
-         << "digest       " << image.manifest.text() << "\n"
-         << "created      " << short_time(config.created) << "\n"
-         << "platform     " << config.os << "/" << config.architecture
-         << (config.variant.empty() ? "" : "/" + config.variant) << "\n"
-         << "size         " << human_size(image.blob_size) << " as it came\n"
-         << "entrypoint   " << joined(config.entrypoint) << "\n"
-         << "cmd          " << joined(config.cmd) << "\n"
-         << "user         " << (config.user.empty() ? "-" : config.user) << "\n"
-         << "working dir  " << (config.working_dir.empty() ? "/" : config.working_dir) << "\n";
-  for (const std::string& variable : config.env) io.out << "env          " << variable << "\n";
+  const std::string variant = config.variant.empty() ? "" : "/" + config.variant;
+  const std::vector<std::pair<const char*, std::string>> facts = {
+      {"name", image.name.empty() ? "-" : image.name},
+      {"digest", image.manifest.text()},
+      {"created", short_time(config.created)},
+      {"platform", config.os + "/" + config.architecture + variant},
+      {"size", human_size(image.blob_size) + " as it came"},
+      {"entrypoint", joined(config.entrypoint)},
+      {"cmd", joined(config.cmd)},
+      {"user", config.user.empty() ? "-" : config.user},
+      {"working dir", config.working_dir.empty() ? "/" : config.working_dir}};
+  for (const auto& [fact, value] : facts) io.out.print("{:<12} {}\n", fact, value);
+  for (const std::string& variable : config.env) io.out.print("env          {}\n", variable);
   const Outcome<std::vector<store::Layer>> layers = store.layers(image);
   if (!layers) {
     warn(io, layers.error().sentence);
     return;
   }
-  io.out << "layers, top first:\n";
+  io.out.print("layers, top first:\n");
   for (const store::Layer& layer : *layers) {
-    io.out << "  " << layer.path << "  " << human_size(layer.size) << "\n";
+    io.out.print("  {}  {}\n", layer.path, human_size(layer.size));
   }
 }
 
@@ -113,7 +113,7 @@ Outcome<void> remove_image(const store::Store& store, const std::string& referen
       image.manifest.hex().starts_with(hex) || image.config_digest.hex().starts_with(hex);
   const std::string name = by_digest && image.name != reference ? "" : image.name;
   LAYERFS_TRY(store::remove_references(store.dir(), image.manifest, name));
-  io.out << "removed " << (name.empty() ? image.manifest.text() : name) << "\n";
+  io.out.print("removed {}\n", name.empty() ? image.manifest.text() : name);
   return {};
 }
 
@@ -134,7 +134,7 @@ int run_images(const Args& args, Io& io) {
   if (common.json) {
     Json json = Json::array();
     for (const Image& image : *images) json.push_back(to_json(image));
-    io.out << dump(json);
+    io.out.document(dump(json));
     return kDone;
   }
   std::vector<std::vector<std::string>> rows = {{"NAME", "DIGEST", "CREATED", "LAYERS", "SIZE"}};
@@ -144,7 +144,7 @@ int run_images(const Args& args, Io& io) {
                     std::to_string(image.layers.size()) + (is_unpacked(image) ? "" : " (packed)"),
                     human_size(image.blob_size)});
   }
-  print_table(io.out, rows);
+  io.out.table(rows);
   return kDone;
 }
 
@@ -168,7 +168,7 @@ int run_inspect(const Args& args, Io& io) {
   Json json = to_json(*image);
   json["layers"] = layers_to_json(*store, *image);
   json["run"] = config_to_json(image->config);
-  io.out << dump(json);
+  io.out.document(dump(json));
   return kDone;
 }
 
@@ -196,8 +196,8 @@ int run_rmi(const Args& args, Io& io) {
   if (collected->busy) {
     warn(io, "an import is under way: `layerfs gc` removes the layers when it has ended");
   } else if (collected->layers > 0) {
-    io.out << "removed " << counted(collected->layers, "layer") << ", "
-           << human_size(collected->layer_bytes + collected->blob_bytes) << "\n";
+    io.out.print("removed {}, {}\n", counted(collected->layers, "layer"),
+                 human_size(collected->layer_bytes + collected->blob_bytes));
   }
   return status;
 }

@@ -1,8 +1,4 @@
 // image-store.
-#include <ostream>
-
-#include <fmt/format.h>
-
 #include "layerstore/image_store.h"
 #include "layerstore/store.h"
 #include "tools/command_line.h"
@@ -17,7 +13,7 @@ Outcome<void> carry_out_image_store(const std::string& root, bool remove, Io& io
   if (remove) return store::remove_image_store(store);
   LAYERFS_TRY_ASSIGN(const std::vector<std::string> notes, store::write_image_store(store));
   for (const std::string& note : notes) warn(io, note);
-  io.out << fmt::format("additionalimagestores = [\"{}\"]\n", store.dir().path(store::kImageStore));
+  io.out.print("additionalimagestores = [\"{}\"]\n", store.dir().path(store::kImageStore));
   return {};
 }
 

@@ -1,5 +1,3 @@
-#include <ostream>
-
 #include <nlohmann/json.hpp>
 
 #include "layerstore/import.h"
@@ -32,20 +30,19 @@ void print_json(Io& io, const store::ImportResult& result) {
                     {"newLayers", image.new_layers},
                     {"newSize", image.size}});
   }
-  io.out << json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+  io.out.document(json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
 void print_text(Io& io, const store::ImportResult& result) {
   for (const store::ImportedImage& image : result.images) {
     std::string names;
     for (const std::string& name : image.names) names += (names.empty() ? "" : ", ") + name;
-    io.out << names << ": " << counted(image.layers, "layer");
+    io.out.print("{}: {}", names, counted(image.layers, "layer"));
     if (image.new_layers > 0) {
-      io.out << ", " << image.new_layers << " new, " << human_size(image.size) << " unpacked";
+      io.out.print(", {} new, {} unpacked\n", image.new_layers, human_size(image.size));
     } else {
-      io.out << ", all known";
+      io.out.print(", all known\n");
     }
-    io.out << "\n";
   }
 }
 

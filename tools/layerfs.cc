@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <array>
-#include <ostream>
 
 #include "tools/command_line.h"
 #include "tools/commands.h"
@@ -16,7 +15,7 @@ namespace {
 int run_help(const Args& args, Io& io);
 
 int run_version(const Args&, Io& io) {
-  io.out << "layerfs " << LAYERFS_VERSION << "\n";
+  io.out.print("layerfs {}\n", LAYERFS_VERSION);
   return kDone;
 }
 
@@ -47,14 +46,15 @@ const Command* find_command(std::string_view name) {
 
 int run_help(const Args& args, Io& io) {
   if (!args.empty()) return run_layerfs({args[0], "--help"}, io);
-  io.out << "layerfs: container images as directories\n\n"
-            "Usage: layerfs [--root DIR] COMMAND [ARGUMENTS]\n\nCommands:\n";
+  io.out.print(
+      "layerfs: container images as directories\n\n"
+      "Usage: layerfs [--root DIR] COMMAND [ARGUMENTS]\n\nCommands:\n");
   for (const Command& command : kCommands) {
-    io.out << "  " << command.name << std::string(13 - command.name.size(), ' ') << command.summary
-           << "\n";
+    io.out.print("  {:<13}{}\n", command.name, command.summary);
   }
-  io.out << "\n`layerfs COMMAND --help` explains a command. The store is --root, $LAYERFS_ROOT, or "
-         << default_store_root() << ".\n";
+  io.out.print(
+      "\n`layerfs COMMAND --help` explains a command. The store is --root, $LAYERFS_ROOT, or {}.\n",
+      default_store_root());
   return kDone;
 }
 

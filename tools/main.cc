@@ -1,10 +1,12 @@
 #include <unistd.h>
 
+#include <exception>
 #include <string_view>
 
+#include "tools/command_line.h"
 #include "tools/commands.h"
-#include "tools/daemon.h"
 #include "tools/io.h"
+#include "tools/log.h"
 #include "tools/mount_commands.h"
 
 namespace {
@@ -15,17 +17,25 @@ bool is_helper(std::string_view program, std::string_view task) {
   return program.starts_with(task);
 }
 
+// What the standard library throws names files: it is printed as any other sentence.
+int run(std::string_view program, const layerfs::tools::Args& args, layerfs::tools::Io& io) {
+  try {
+    if (is_helper(program, "umount.")) return layerfs::tools::run_umount_helper(args, io);
+    if (is_helper(program, "mount.")) return layerfs::tools::run_mount_helper(args, io);
+    return layerfs::tools::run_layerfs(args, io);
+  } catch (const std::exception& error) {
+    return layerfs::tools::report(io, error.what());
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   // What a careless caller left open would be kept open by the daemon of a mount.
   ::close_range(3, ~0U, 0);
   layerfs::tools::fill_standard_descriptors();
-  layerfs::tools::log_to_stderr();
+  layerfs::tools::log_to_stderr("layerfs");
   layerfs::tools::Io io = layerfs::tools::standard_io();
   const layerfs::tools::Args args(argv + 1, argv + argc);
-  const int status = is_helper(argv[0], "umount.")  ? layerfs::tools::run_umount_helper(args, io)
-                     : is_helper(argv[0], "mount.") ? layerfs::tools::run_mount_helper(args, io)
-                                                    : layerfs::tools::run_layerfs(args, io);
-  return layerfs::tools::finish_output(io, status);
+  return layerfs::tools::finish_output(io, run(argv[0], args, io));
 }

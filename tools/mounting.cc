@@ -8,7 +8,6 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
-#include <ostream>
 #include <utility>
 #include <vector>
 
@@ -197,8 +196,8 @@ Outcome<Mounted> carry_out(MountOrder mount, Io& io) {
     // Before anybody is told that the mount is live, and before the working directory changes.
     record = std::make_unique<RecordFile>(record_of(mount, *session));
     if (mount.foreground) {
-      io.err << "layerfs: " << options.mountpoint << " is mounted (" << session->description()
-             << "); interrupt to unmount\n";
+      io.err.print("layerfs: {} is mounted ({}); interrupt to unmount\n", options.mountpoint,
+                   session->description());
     }
     return session;
   };

@@ -2,10 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
-#include <ostream>
 #include <string>
-
-#include <fmt/format.h>
 
 #include "tools/human.h"
 
@@ -49,7 +46,7 @@ void ProgressBars::run() {
 }
 
 void ProgressBars::erase() {
-  for (; lines_ > 0; --lines_) io_.err << "\x1b[1A\x1b[2K";
+  for (; lines_ > 0; --lines_) io_.err.print("\x1b[1A\x1b[2K");
 }
 
 void ProgressBars::draw() {
@@ -65,14 +62,13 @@ void ProgressBars::draw() {
       ++hidden;
     } else {
       const std::uint64_t done = layer->done;
-      io_.err << fmt::format(
-          "{}  [{}] {:>7} of {:>7}\n", layer->diff_id.hex().substr(0, kDigestDigits),
-          bar(done, layer->total, width), human_size(done), human_size(layer->total));
+      io_.err.print("{}  [{}] {:>7} of {:>7}\n", layer->diff_id.hex().substr(0, kDigestDigits),
+                    bar(done, layer->total, width), human_size(done), human_size(layer->total));
       ++lines_;
     }
   }
   if (finished + hidden > 0) {
-    io_.err << fmt::format("{} done, {} waiting\n", counted(finished, "layer"), hidden);
+    io_.err.print("{} done, {} waiting\n", counted(finished, "layer"), hidden);
     ++lines_;
   }
   io_.err.flush();

@@ -1,7 +1,4 @@
-#include <algorithm>
-#include <array>
 #include <ctime>
-#include <ostream>
 #include <string>
 #include <vector>
 
@@ -37,7 +34,7 @@ nlohmann::json to_json(const LiveMount& mount) {
   return object;
 }
 
-using Row = std::array<std::string, 5>;
+using Row = std::vector<std::string>;
 
 // What lies below, in few words: the image, or the topmost directory and how many more.
 std::string below(const LiveMount& mount) {
@@ -58,21 +55,6 @@ Row row_of(const LiveMount& mount) {
   return {record.mountpoint, below(mount), upper, std::to_string(record.pid), utc(record.since)};
 }
 
-void print_table(std::ostream& out, const std::vector<Row>& rows) {
-  Row widest;
-  std::array<std::size_t, widest.size()> widths{};
-  for (const Row& row : rows) {
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  }
-  for (const Row& row : rows) {
-    std::string line;
-    for (std::size_t i = 0; i + 1 < row.size(); ++i) {
-      line += fmt::format("{:<{}}  ", row[i], widths[i]);
-    }
-    out << line << row.back() << "\n";
-  }
-}
-
 }  // namespace
 
 int run_ps(const Args& args, Io& io) {
@@ -86,12 +68,12 @@ int run_ps(const Args& args, Io& io) {
     nlohmann::json list = nlohmann::json::array();
     for (const LiveMount& mount : *mounts) list.push_back(to_json(mount));
     // Names need not be UTF-8.
-    io.out << list.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+    io.out.document(list.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
     return kDone;
   }
   std::vector<Row> rows = {{"MOUNT POINT", "LAYERS", "WRITES GO TO", "PID", "SINCE"}};
   for (const LiveMount& mount : *mounts) rows.push_back(row_of(mount));
-  print_table(io.out, rows);
+  io.out.table(rows);
   return kDone;
 }
 

@@ -110,13 +110,17 @@ std::string unescaped(const std::string& field) {
 
 // One line of mountinfo, if it is a layerfs mount itself and not a bind mount of a part of one.
 std::optional<LiveMount> mount_of(const std::string& line) {
+  // One space between fields; of other white space a name may hold what it likes.
   std::istringstream fields(line);
   std::string id, parent, device, root, mountpoint, word;
-  fields >> id >> parent >> device >> root >> mountpoint;
-  while (fields >> word && word != "-") {
+  for (std::string* field : {&id, &parent, &device, &root, &mountpoint}) {
+    std::getline(fields, *field, ' ');
+  }
+  while (std::getline(fields, word, ' ') && word != "-") {
   }
   std::string type, source;
-  fields >> type >> source;
+  std::getline(fields, type, ' ');
+  std::getline(fields, source, ' ');
   if (type != kType || root != "/") return std::nullopt;
   unsigned major_number = 0, minor_number = 0;
   char colon = 0;

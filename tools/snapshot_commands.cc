@@ -1,6 +1,4 @@
 // snapshots and gc.
-#include <ostream>
-
 #include <nlohmann/json.hpp>
 
 #include "layerstore/collect.h"
@@ -25,7 +23,7 @@ int list_snapshots(const store::Store& store, bool json, Io& io) {
                       {"created", snapshot.created},
                       {"inUse", snapshot.in_use}});
     }
-    io.out << list.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+    io.out.document(list.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
     return kDone;
   }
   std::vector<std::vector<std::string>> rows = {{"NAME", "IMAGE", "CREATED", "STATE"}};
@@ -33,7 +31,7 @@ int list_snapshots(const store::Store& store, bool json, Io& io) {
     rows.push_back({snapshot.name, snapshot.image.empty() ? "-" : snapshot.image, snapshot.created,
                     snapshot.in_use ? "in use" : "kept"});
   }
-  print_table(io.out, rows);
+  io.out.table(rows);
   return kDone;
 }
 
@@ -69,9 +67,9 @@ int run_gc(const Args& args, Io& io) {
   if (!store) return report(io, store.error());
   const Outcome<store::Collected> collected = store::collect_garbage(*store, /*wait=*/true);
   if (!collected) return report(io, collected.error());
-  io.out << "removed " << counted(collected->layers, "layer") << " and "
-         << counted(collected->blobs, "blob") << ", "
-         << human_size(collected->layer_bytes + collected->blob_bytes) << "\n";
+  io.out.print("removed {} and {}, {}\n", counted(collected->layers, "layer"),
+               counted(collected->blobs, "blob"),
+               human_size(collected->layer_bytes + collected->blob_bytes));
   return kDone;
 }
 

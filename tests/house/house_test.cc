@@ -64,6 +64,35 @@ TEST(House, IncludesPointDownTheTable) {
     EXPECT_THAT(include_violations(file.string(), read_file(kRoot / file)), IsEmpty());
 }
 
+TEST(OutputRules, PrintingPastTheOneWriterIsFound) {
+  for (const std::string line :
+       {"  std::cerr << name;", "  printf(\"%s\", name);", "  ::fprintf(stderr, \"x\");",
+        "  std::puts(name);", "fmt::print(\"{}\", name);", "  ::perror(name);",
+        "  ::write(STDERR_FILENO, text, size);", "if (::write(2, text, size) < 0) return;",
+        "auto logger = spdlog::stderr_logger_mt(\"x\");", "  logger->set_pattern(\"%v\");",
+        "  ::syslog(LOG_ERR, \"%s\", name);"}) {
+    EXPECT_THAT(output_violations("tools/ps_command.cc", line + "\n"), testing::SizeIs(1)) << line;
+    EXPECT_THAT(output_violations("layerstore/store.cc", line + "\n"), testing::SizeIs(1)) << line;
+    EXPECT_THAT(output_violations("tests/house/rules.cc", line + "\n"), IsEmpty()) << line;
+  }
+}
+
+TEST(OutputRules, TheWriterAndWhatIsNoPrintingAreFine) {
+  EXPECT_THAT(output_violations("tools/io.cc", "Io io{std::cout, std::cerr};\n"), IsEmpty());
+  EXPECT_THAT(output_violations("tools/log.cc", "log_by(spdlog::stderr_logger_mt(name));\n"),
+              IsEmpty());
+  for (const std::string line :
+       {"  io.out.print(\"{}\\n\", name);", "  spdlog::warn(\"{}\", name);",
+        "  warn(io, sentence);", "  std::snprintf(line, size, format);", "// std::cerr is not used",
+        "  log_to_syslog();", "  ::write(fd, text, size);"})
+    EXPECT_THAT(output_violations("tools/ps_command.cc", line + "\n"), IsEmpty()) << line;
+}
+
+TEST(House, AllTextForPeopleGoesThroughOneWriter) {
+  for (const auto& file : source_files(kRoot))
+    EXPECT_THAT(output_violations(file.string(), read_file(kRoot / file)), IsEmpty());
+}
+
 TEST(House, FilesStayShort) {
   for (const auto& file : source_files(kRoot)) {
     const std::string content = read_file(kRoot / file);

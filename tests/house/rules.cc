@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <regex>
 #include <set>
 #include <sstream>
 
@@ -83,6 +84,21 @@ std::string judge_library(const std::string& from, std::string_view path, const 
   return {};
 }
 
+// What prints, and the one file that may.
+const std::vector<std::pair<std::regex, std::string>>& printers() {
+  static const std::vector<std::pair<std::regex, std::string>> all{
+      {std::regex(R"(\bstd::(cout|cerr|clog|wcout|wcerr|print|println)\b)"), "tools/io.cc"},
+      {std::regex(R"(\bfmt::print(ln)?\b)"), ""},
+      {std::regex(
+           R"((^|[^\w:>.])(::|std::)?(v?f?printf|v?dprintf|puts|fputs|putchar|fputc|fwrite|perror|psignal|v?syslog)\()"),
+       ""},
+      {std::regex(R"(\bwrite\((STDOUT_FILENO|STDERR_FILENO|[12],))"), ""},
+      {std::regex(R"(\bspdlog::\w*_logger_\w+|\bset_(pattern|formatter|default_logger)\()"),
+       "tools/log.cc"},
+  };
+  return all;
+}
+
 }  // namespace
 
 std::string module_of(std::string_view path) {
@@ -98,6 +114,24 @@ std::vector<std::string> include_violations(std::string_view path, std::string_v
     const std::string sentence =
         quoted ? judge_quoted(from, name) : judge_library(from, path, name);
     if (!sentence.empty()) wrong.push_back(std::string(path) + ": " + sentence);
+  }
+  return wrong;
+}
+
+std::vector<std::string> output_violations(std::string_view path, std::string_view content) {
+  const std::string module = module_of(path);
+  if (module.empty() || module == "tests" || module == "bench") return {};
+  std::vector<std::string> wrong;
+  std::istringstream lines{std::string(content)};
+  int number = 0;
+  for (std::string line; std::getline(lines, line);) {
+    ++number;
+    line = line.substr(0, line.find("//"));
+    for (const auto& [pattern, home] : printers()) {
+      if (path == home || !std::regex_search(line, pattern)) continue;
+      wrong.push_back(std::string(path) + ":" + std::to_string(number) +
+                      ": text for people goes through Output (tools/io.h) and the log: " + line);
+    }
   }
   return wrong;
 }

@@ -17,6 +17,10 @@ std::string module_of(std::string_view path);
 // in a header, a header of ours named by anything but its path from the root.
 std::vector<std::string> include_violations(std::string_view path, std::string_view content);
 
+// The lines of the file that print past tools::Output, by which all text reaches people, or that
+// make a logger past tools/log.h, a sentence each. Only the files that these are made in may.
+std::vector<std::string> output_violations(std::string_view path, std::string_view content);
+
 // Every C++ source and header of the project below `root`, relative to it and sorted.
 std::vector<std::filesystem::path> source_files(const std::filesystem::path& root);
 

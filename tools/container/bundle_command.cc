@@ -1,8 +1,5 @@
 // bundle.
 #include <filesystem>
-#include <ostream>
-
-#include <fmt/format.h>
 
 #include "layerstore/store.h"
 #include "tools/command_line.h"
@@ -63,17 +60,16 @@ Outcome<std::string> carry_out_bundle(const BundleOrder& order, Io& io) {
 void explain(const BundleOrder& order, const std::string& snapshot, Io& io) {
   const std::string rootfs = rootfs_of(order.directory);
   if (order.no_mount) {
-    io.out << fmt::format("layerfs mount{} {} {}\n",
-                          order.snapshot.empty() ? "" : " --snapshot " + order.snapshot,
-                          order.image, rootfs);
+    io.out.print("layerfs mount{} {} {}\n",
+                 order.snapshot.empty() ? "" : " --snapshot " + order.snapshot, order.image,
+                 rootfs);
   }
   const auto runtime = Runtime::find("");
-  io.out << fmt::format(
-      "{} run --bundle {} NAME\nlayerfs umount {}\n",
-      runtime ? std::filesystem::path(runtime->program()).filename().string() : "runc",
-      order.directory, rootfs);
+  io.out.print("{} run --bundle {} NAME\nlayerfs umount {}\n",
+               runtime ? std::filesystem::path(runtime->program()).filename().string() : "runc",
+               order.directory, rootfs);
   if (!snapshot.empty()) {
-    io.out << fmt::format("layerfs snapshots --rm {}    # or keep what was written\n", snapshot);
+    io.out.print("layerfs snapshots --rm {}    # or keep what was written\n", snapshot);
   }
 }
 

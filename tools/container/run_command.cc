@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cctype>
 #include <filesystem>
-#include <ostream>
 #include <random>
 #include <sstream>
 
@@ -121,7 +120,7 @@ class ContainerRun {
     if (!ran || place_.snapshot.empty() || !is_kept()) return;
     place_.snapshot.clear();
     if (order_.snapshot.empty()) {
-      io_.err << fmt::format(
+      io_.err.print(
           "layerfs: what it wrote is kept: `layerfs run --snapshot {0} {1}` goes on with it, "
           "`layerfs snapshots --rm {0}` removes it\n",
           snapshot_, order_.image);

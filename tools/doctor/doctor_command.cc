@@ -1,9 +1,7 @@
 #include "tools/doctor/doctor_command.h"
 
 #include <algorithm>
-#include <ostream>
 
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "tools/command_line.h"
@@ -33,16 +31,15 @@ void print_json(const std::vector<Finding>& findings, bool works, Io& io) {
                     {"sentence", finding.sentence}});
   }
   const nlohmann::ordered_json all = {{"works", works}, {"findings", list}};
-  io.out << all.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+  io.out.document(all.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
 void print_text(const std::vector<Finding>& findings, bool works, Io& io) {
   for (const Finding& finding : findings) {
-    io.out << fmt::format("{:<8} {}: {}\n", word_for(finding.verdict), finding.topic,
-                          finding.sentence);
+    io.out.print("{:<8} {}: {}\n", word_for(finding.verdict), finding.topic, finding.sentence);
   }
-  io.out << (works ? "\nlayerfs works here." : "\nlayerfs does not work here: see what is missing.")
-         << "\n";
+  io.out.print("\n{}\n",
+               works ? "layerfs works here." : "layerfs does not work here: see what is missing.");
 }
 
 }  // namespace

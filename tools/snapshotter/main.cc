@@ -4,17 +4,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <iostream>
 #include <memory>
 #include <optional>
+#include <sstream>
 #include <string>
 
 #include <CLI/CLI.hpp>
-#include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include "snapshotter/snapshotter.h"
 #include "tools/command_line.h"
+#include "tools/io.h"
+#include "tools/log.h"
 #include "tools/snapshotter/service.h"
 #include "tools/snapshotter/socket.h"
 
@@ -22,6 +23,7 @@ namespace layerfs::snapshotter {
 
 namespace {
 
+constexpr const char* kProgram = "layerfs-snapshotter";
 constexpr const char* kDefaultAddress = "/run/layerfs-snapshotter/snapshotter.sock";
 
 // Read if it is there.
@@ -82,9 +84,7 @@ Outcome<sys::UniqueFd> end_signals() {
 void prepare_process() {
   tools::fill_standard_descriptors();
   ::umask(022);
-  auto logger = spdlog::stderr_logger_mt("layerfs-snapshotter");
-  logger->set_pattern("layerfs-snapshotter: %l: %v");
-  spdlog::set_default_logger(std::move(logger));
+  tools::log_to_stderr(kProgram);
 }
 
 Outcome<void> run(const Arguments& arguments) {
@@ -109,13 +109,17 @@ Outcome<void> run(const Arguments& arguments) {
 }
 
 int run_program(int argc, char** argv) {
-  CLI::App app("layerfs as a snapshotter of containerd", "layerfs-snapshotter");
+  CLI::App app("layerfs as a snapshotter of containerd", kProgram);
+  tools::Io io = tools::standard_io();
   Arguments arguments;
   add_options(app, arguments);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+    std::ostringstream text;
+    const bool asked = app.exit(error, text, text) == 0;
+    (asked ? io.out : io.err).lines(text.str());
+    return tools::finish_output(io, asked ? 0 : 2);
   }
   arguments.options.mount_here = arguments.mount == "daemon";
   arguments.options.direct_unpack = arguments.unpack == "overlay" && ::geteuid() == 0;
@@ -123,7 +127,7 @@ int run_program(int argc, char** argv) {
   spdlog::set_level(spdlog::level::from_str(arguments.log_level));
   const Outcome<void> done = run(arguments);
   if (done) return 0;
-  std::cerr << "layerfs-snapshotter: " << done.error().sentence << "\n";
+  io.err.print("{}: {}\n", kProgram, done.error().sentence);
   return 1;
 }
 

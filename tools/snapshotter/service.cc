@@ -11,6 +11,7 @@
 #include <grpcpp/server_posix.h>
 #include <spdlog/spdlog.h>
 
+#include "fs/sys/quote.h"
 #include "tools/snapshotter/snapshots.grpc.pb.h"
 
 namespace layerfs::snapshotter {
@@ -50,7 +51,8 @@ Status status_of(const Refusal& refusal) {
   if (refusal.code == Code::kInternal || refusal.code == Code::kExhausted) {
     spdlog::error("{}", refusal.sentence);
   }
-  return {code_of(refusal.code), refusal.sentence.substr(0, kMax)};
+  // The client shows it to people.
+  return {code_of(refusal.code), sys::escaped(refusal.sentence).substr(0, kMax)};
 }
 
 Labels labels_of(const google::protobuf::Map<std::string, std::string>& map) {
