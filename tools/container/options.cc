@@ -100,11 +100,12 @@ void ContainerCommandLine::add_shared_options() {
       .shows_default()
       .type_name("");
   line_
-      .add_option("--seccomp", words_.seccomp,
-                  "default: system calls that manage the machine are refused; none: no filter")
-      .one_of({"default", "none"})
+      .add_option(
+          "--seccomp", words_.seccomp,
+          "Which system calls are allowed: a profile, or default, that of containers-common, "
+          "or unconfined for no filter")
       .shows_default()
-      .type_name("");
+      .type_name("FILE");
   line_.add_flag("--read-only", words_.read_only,
                  "The container cannot write, but to its volumes and /dev/shm");
   line_
@@ -134,7 +135,11 @@ Outcome<ContainerOrder> ContainerCommandLine::order(const std::string& hostname)
   options.user = words_.user;
   options.hostname = words_.hostname.empty() ? hostname : words_.hostname;
   options.host_network = words_.network == "host";
-  options.filter_syscalls = words_.seccomp == "default";
+  if (words_.seccomp == "default") {
+    LAYERFS_TRY_ASSIGN(options.seccomp, default_seccomp_profile());
+  } else if (words_.seccomp != "unconfined" && words_.seccomp != "none") {
+    LAYERFS_TRY_ASSIGN(options.seccomp, read_seccomp_profile(words_.seccomp));
+  }
   options.read_only = words_.read_only;
   return order;
 }

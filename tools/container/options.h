@@ -33,7 +33,8 @@ class ContainerCommandLine {
 
   // What was given means, once it is parsed; `hostname` is that of a container for which no other
   // is asked. Refuses a variable without a name, and volumes that are not SRC:DST[:ro|:rw], whose
-  // source is not there, or whose target is not absolute.
+  // source is not there, or whose target is not absolute, and a seccomp profile that cannot be
+  // read.
   Outcome<ContainerOrder> order(const std::string& hostname) const;
 
  private:

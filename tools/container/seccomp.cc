@@ -1,135 +1,219 @@
 #include "tools/container/seccomp.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+
 #include <algorithm>
 #include <array>
-#include <string_view>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <optional>
+#include <sstream>
+#include <utility>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "layerstore/quote.h"
 
 namespace layerfs::tools {
 
 namespace {
 
-// Made by syscall-names when this is built.
-constexpr auto kKnown = std::to_array<std::string_view>({
-#include "tools/container/syscall_names.inc"
-});
+using Json = nlohmann::ordered_json;
 
-// For whom manages the machine: modules, clocks, kernels, disks, the kernel's own log and buffers,
-// and other programs' namespaces; or to mount, which shows more than the container's root. Most ask
-// for capabilities that a container lacks. The kernel's keys know no containers.
-constexpr auto kRefused = std::to_array<std::string_view>({
-    "_sysctl",
-    "acct",
-    "add_key",
-    "afs_syscall",
-    "bdflush",
-    "bpf",
-    "clock_settime",
-    "clock_settime64",
-    "create_module",
-    "delete_module",
-    "fanotify_init",
-    "finit_module",
-    "fsconfig",
-    "fsmount",
-    "fsopen",
-    "fspick",
-    "get_kernel_syms",
-    "init_module",
-    "ioperm",
-    "iopl",
-    "kcmp",
-    "kexec_file_load",
-    "kexec_load",
-    "keyctl",
-    "lookup_dcookie",
-    "mount",
-    "mount_setattr",
-    "move_mount",
-    "nfsservctl",
-    "open_by_handle_at",
-    "open_tree",
-    "perf_event_open",
-    "pivot_root",
-    "query_module",
-    "quotactl",
-    "quotactl_fd",
-    "reboot",
-    "request_key",
-    "setns",
-    "settimeofday",
-    "stime",
-    "swapoff",
-    "swapon",
-    "sysfs",
-    "syslog",
-    "umount",
-    "umount2",
-    "unshare",
-    "uselib",
-    "ustat",
-    "vhangup",
-    "vm86",
-    "vm86old",
-});
+constexpr const char* kAdministrators = "/etc/containers/seccomp.json";
+constexpr const char* kPackages = "/usr/share/containers/seccomp.json";
 
-// Programs have another way where these do not exist: io_uring and userfaultfd have been the way
-// out of many a container, and what clone3 is to make cannot be seen by a filter.
-constexpr auto kMissing = std::to_array<std::string_view>({
-    "clone3",
-    "io_uring_enter",
-    "io_uring_register",
-    "io_uring_setup",
-    "userfaultfd",
-});
+// The one of containers-common has 16 kB.
+constexpr off_t kLargest = off_t{1} << 20;
 
-// Allowed with some arguments only, below.
-constexpr auto kConditional = std::to_array<std::string_view>({"clone", "personality", "socket"});
-
-// CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET.
-constexpr unsigned long kNewNamespaces = 0x7E020000;
-#if defined(__s390x__)
-constexpr unsigned kCloneFlags = 1;
+struct Architecture {
+  const char* name;     // in "arches" of a rule
+  const char* seccomp;  // in "archMap"
+};
+#if defined(__x86_64__)
+constexpr Architecture kNative = {"amd64", "SCMP_ARCH_X86_64"};
+#elif defined(__i386__)
+constexpr Architecture kNative = {"x86", "SCMP_ARCH_X86"};
+#elif defined(__aarch64__)
+constexpr Architecture kNative = {"arm64", "SCMP_ARCH_AARCH64"};
+#elif defined(__arm__)
+constexpr Architecture kNative = {"arm", "SCMP_ARCH_ARM"};
+#elif defined(__riscv) && __riscv_xlen == 64
+constexpr Architecture kNative = {"riscv64", "SCMP_ARCH_RISCV64"};
+#elif defined(__powerpc64__) && defined(__LITTLE_ENDIAN__)
+constexpr Architecture kNative = {"ppc64le", "SCMP_ARCH_PPC64LE"};
+#elif defined(__s390x__)
+constexpr Architecture kNative = {"s390x", "SCMP_ARCH_S390X"};
 #else
-constexpr unsigned kCloneFlags = 0;
+constexpr Architecture kNative = {"", ""};
 #endif
 
-// PER_LINUX and PER_LINUX32, each with and without UNAME26, and the question what is set. Others
-// switch protections of the address space off.
-constexpr auto kPersonalities = std::to_array<unsigned long>({0, 8, 0x20000, 0x20008, 0xffffffff});
+// What a member that may be missing, or null as Go writes it, holds.
+Json member(const Json& object, const char* name) {
+  const auto found = object.find(name);
+  return found == object.end() ? Json() : *found;
+}
 
-// AF_VSOCK: to the host of a virtual machine, whatever the network namespace.
-constexpr unsigned long kVsock = 40;
+std::vector<std::string> words(const Json& object, const char* name) {
+  const Json list = member(object, name);
+  return list.is_null() ? std::vector<std::string>() : list.get<std::vector<std::string>>();
+}
 
-template <typename Names>
-bool holds(const Names& names, std::string_view name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
+bool holds(const std::vector<std::string>& all, const std::string& one) {
+  return std::ranges::find(all, one) != all.end();
+}
+
+std::pair<int, int> version_of(const std::string& text) {
+  std::pair<int, int> version;
+  char dot = 0;
+  std::istringstream(text) >> version.first >> dot >> version.second;
+  return version;
+}
+
+bool is_excluded(const Json& conditions, const SeccompSubject& subject) {
+  const auto capabilities = words(conditions, "caps");
+  const Json kernel = member(conditions, "minKernel");
+  return holds(words(conditions, "arches"), subject.architecture) ||
+         std::ranges::any_of(capabilities,
+                             [&](const auto& one) { return holds(subject.capabilities, one); }) ||
+         (kernel.is_string() && version_of(subject.kernel) >= version_of(kernel));
+}
+
+bool is_included(const Json& conditions, const SeccompSubject& subject) {
+  const auto architectures = words(conditions, "arches");
+  const auto capabilities = words(conditions, "caps");
+  const Json kernel = member(conditions, "minKernel");
+  return (architectures.empty() || holds(architectures, subject.architecture)) &&
+         std::ranges::all_of(capabilities,
+                             [&](const auto& one) { return holds(subject.capabilities, one); }) &&
+         (!kernel.is_string() || version_of(subject.kernel) >= version_of(kernel));
+}
+
+// "EPERM" or "1".
+std::optional<int> errno_named(const std::string& name) {
+  for (int number = 1; number < 4096; ++number) {
+    const char* known = ::strerrorname_np(number);
+    if ((known != nullptr && name == known) || name == std::to_string(number)) return number;
+  }
+  return std::nullopt;
+}
+
+// The errno that two members say, of which the one with a name counts. Null if neither does.
+Outcome<Json> errno_of(const Json& object, const char* name_member, const char* number_member) {
+  const Json name = member(object, name_member);
+  if (!name.is_string() || name == "") return member(object, number_member);
+  if (const auto number = errno_named(name)) return Json(*number);
+  return refuse("there is no error " + store::quote(name.get<std::string>()), EINVAL);
+}
+
+Json argument_of(const Json& given) {
+  Json argument = {{"index", given.at("index")}, {"value", given.at("value")}};
+  const Json second = member(given, "valueTwo");
+  if (!second.is_null() && second != 0) argument["valueTwo"] = second;
+  argument["op"] = given.at("op");
+  return argument;
+}
+
+Outcome<Json> rule_of(const Json& given) {
+  Json rule = {{"names", words(given, "names")}, {"action", given.at("action")}};
+  if (const Json name = member(given, "name"); name.is_string() && name != "")
+    rule["names"].push_back(name);
+  LAYERFS_TRY_ASSIGN(const Json error, errno_of(given, "errno", "errnoRet"));
+  if (!error.is_null()) rule["errnoRet"] = error;
+  for (const Json& argument : member(given, "args")) rule["args"].push_back(argument_of(argument));
+  return rule;
+}
+
+// The architectures whose calls are judged: the machine's and those that it runs as well.
+Json architectures_of(const Json& profile, const SeccompSubject& subject) {
+  Json all = member(profile, "architectures");
+  if (!all.is_array()) all = Json::array();
+  for (const Json& entry : member(profile, "archMap")) {
+    if (subject.architecture != kNative.name || entry.at("architecture") != kNative.seccomp)
+      continue;
+    all.push_back(entry.at("architecture"));
+    for (const Json& also : member(entry, "subArchitectures")) all.push_back(also);
+    break;
+  }
+  return all;
+}
+
+Outcome<Json> filter_of(const Json& profile, const SeccompSubject& subject) {
+  Json filter = {{"defaultAction", profile.at("defaultAction").get<std::string>()}};
+  LAYERFS_TRY_ASSIGN(const Json error, errno_of(profile, "defaultErrno", "defaultErrnoRet"));
+  if (!error.is_null()) filter["defaultErrnoRet"] = error;
+  if (const Json all = architectures_of(profile, subject); !all.empty())
+    filter["architectures"] = all;
+  if (const Json flags = member(profile, "flags"); flags.is_array()) filter["flags"] = flags;
+  filter["syscalls"] = Json::array();
+  for (const Json& given : member(profile, "syscalls")) {
+    if (is_excluded(member(given, "excludes"), subject) ||
+        !is_included(member(given, "includes"), subject))
+      continue;
+    LAYERFS_TRY_ASSIGN(Json rule, rule_of(given));
+    filter["syscalls"].push_back(std::move(rule));
+  }
+  return filter;
 }
 
 }  // namespace
 
-std::vector<SyscallRule> syscall_rules() {
-  SyscallRule allowed;
-  for (const std::string_view name : kKnown) {
-    if (!holds(kRefused, name) && !holds(kMissing, name) && !holds(kConditional, name))
-      allowed.names.emplace_back(name);
+Outcome<SeccompProfile> read_seccomp_profile(const std::string& path) {
+  struct stat attr = {};
+  if (::stat(path.c_str(), &attr) != 0)
+    return refuse("the seccomp profile " + store::quote(path) + " cannot be read", Errno::last());
+  if (!S_ISREG(attr.st_mode) || attr.st_size > kLargest) {
+    return refuse(
+        "the seccomp profile " + store::quote(path) + " is no file, or too large for a profile",
+        EINVAL);
   }
-  std::vector<SyscallRule> rules{std::move(allowed)};
-  rules.push_back({{kRefused.begin(), kRefused.end()}, false, {}});
-  rules.push_back({{"clone"}, true, {{kCloneFlags, 0, kNewNamespaces}}});
-  rules.push_back({{"socket"}, true, {{0, kVsock, 0, false}}});
-  for (const unsigned long personality : kPersonalities)
-    rules.push_back({{"personality"}, true, {{0, personality}}});
-  return rules;
+  std::ifstream file(path);
+  SeccompProfile profile{path, {std::istreambuf_iterator<char>(file), {}}};
+  if (file) return profile;
+  return refuse("the seccomp profile " + store::quote(path) + " cannot be read", EACCES);
 }
 
-std::vector<std::string> syscall_architectures() {
-#if defined(__x86_64__)
-  return {"SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"};
-#elif defined(__aarch64__)
-  return {"SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"};
-#else
-  return {};
-#endif
+Outcome<SeccompProfile> default_seccomp_profile() {
+  for (const char* path : {kAdministrators, kPackages}) {
+    struct stat attr = {};
+    // What is there and cannot be read is no reason to take a weaker one.
+    if (::stat(path, &attr) == 0 || errno != ENOENT) return read_seccomp_profile(path);
+  }
+  return refuse(
+      fmt::format("there is no seccomp profile at {} or {}: install containers-common (on Debian "
+                  "golang-github-containers-common), or give --seccomp FILE, or --seccomp "
+                  "unconfined for a container without a filter",
+                  kAdministrators, kPackages),
+      ENOENT);
+}
+
+SeccompSubject seccomp_subject(std::vector<std::string> capabilities) {
+  utsname machine = {};
+  ::uname(&machine);
+  return {std::move(capabilities), kNative.name, machine.release};
+}
+
+Outcome<std::string> seccomp_filter(const SeccompProfile& profile, const SeccompSubject& subject) {
+  const auto no_profile = [&](const std::string& why) {
+    return refuse(store::quote(profile.path) + " is no seccomp profile: " + why, EINVAL);
+  };
+  try {
+    const Json document = Json::parse(profile.text);
+    if (!document.is_object()) return no_profile("it is no JSON object");
+    if (!document.contains("defaultAction")) return no_profile("it has no defaultAction");
+    if (!words(document, "architectures").empty() && !member(document, "archMap").empty())
+      return no_profile("it has both architectures and archMap");
+    const auto filter = filter_of(document, subject);
+    if (!filter) return no_profile(filter.error().sentence);
+    return filter->dump();
+  } catch (const Json::exception& problem) {
+    return no_profile(store::quote(problem.what()));
+  }
 }
 
 }  // namespace layerfs::tools

@@ -8,8 +8,6 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
-#include "tools/container/seccomp.h"
-
 namespace layerfs::tools {
 
 namespace {
@@ -100,41 +98,17 @@ Json namespaces_of(const ContainerOptions& options, const Surroundings& surround
   return namespaces;
 }
 
-Json condition_json(const SyscallRule::Condition& condition) {
-  if (condition.mask != 0) {
-    return {{"index", condition.argument},
-            {"value", condition.mask},
-            {"valueTwo", condition.value},
-            {"op", "SCMP_CMP_MASKED_EQ"}};
-  }
-  return {{"index", condition.argument},
-          {"value", condition.value},
-          {"op", condition.equal ? "SCMP_CMP_EQ" : "SCMP_CMP_NE"}};
-}
-
-// runtime-spec, config-linux.md, "Seccomp".
-Json seccomp_json() {
-  Json rules = Json::array();
-  for (const SyscallRule& rule : syscall_rules()) {
-    Json entry = {{"names", rule.names},
-                  {"action", rule.allow ? "SCMP_ACT_ALLOW" : "SCMP_ACT_ERRNO"}};
-    if (!rule.allow) entry["errnoRet"] = EPERM;
-    for (const auto& condition : rule.conditions)
-      entry["args"].push_back(condition_json(condition));
-    rules.push_back(std::move(entry));
-  }
-  Json filter = {{"defaultAction", "SCMP_ACT_ERRNO"}, {"defaultErrnoRet", ENOSYS}};
-  if (const auto architectures = syscall_architectures(); !architectures.empty())
-    filter["architectures"] = architectures;
-  filter["syscalls"] = std::move(rules);
-  return filter;
+Strings capabilities_of(const ContainerOptions& options) {
+  Strings capabilities(kCapabilities.begin(), kCapabilities.end());
+  // In the host's network they would be for the host's interfaces.
+  if (!options.host_network) capabilities.emplace_back("CAP_NET_RAW");
+  return capabilities;
 }
 
 Json linux_of(const ContainerOptions& options, const Surroundings& surroundings) {
   Json part = {{"namespaces", namespaces_of(options, surroundings)},
                {"maskedPaths", kMaskedPaths},
                {"readonlyPaths", kReadonlyPaths}};
-  if (options.filter_syscalls) part["seccomp"] = seccomp_json();
   if (const auto& ids = surroundings.unprivileged) {
     part["uidMappings"] = {{{"containerID", 0}, {"hostID", ids->uid}, {"size", 1}}};
     part["gidMappings"] = {{{"containerID", 0}, {"hostID", ids->gid}, {"size", 1}}};
@@ -146,9 +120,7 @@ Json linux_of(const ContainerOptions& options, const Surroundings& surroundings)
 
 Json process_json(const ContainerOptions& options, const Process& process,
                   const Surroundings& surroundings) {
-  Strings capabilities(kCapabilities.begin(), kCapabilities.end());
-  // In the host's network they would be for the host's interfaces.
-  if (!options.host_network) capabilities.emplace_back("CAP_NET_RAW");
+  const Strings capabilities = capabilities_of(options);
   Json user = {{"uid", process.user.uid}, {"gid", process.user.gid}};
   // Who is not privileged may not set groups.
   if (!surroundings.unprivileged && !process.user.groups.empty()) {
@@ -193,13 +165,18 @@ Outcome<std::string> runtime_config(const store::ImageConfig& image,
                     process.user.uid, process.user.gid),
         EPERM);
   }
-  const Json config = {{"ociVersion", "1.0.2"},
-                       {"process", process_json(options, process, surroundings)},
-                       {"root", {{"path", "rootfs"}, {"readonly", options.read_only}}},
-                       {"hostname", options.hostname},
-                       {"mounts", mounts_of(image, options, surroundings)},
-                       {"annotations", annotations_of(image)},
-                       {"linux", linux_of(options, surroundings)}};
+  Json config = {{"ociVersion", "1.0.2"},
+                 {"process", process_json(options, process, surroundings)},
+                 {"root", {{"path", "rootfs"}, {"readonly", options.read_only}}},
+                 {"hostname", options.hostname},
+                 {"mounts", mounts_of(image, options, surroundings)},
+                 {"annotations", annotations_of(image)},
+                 {"linux", linux_of(options, surroundings)}};
+  if (options.seccomp) {
+    LAYERFS_TRY_ASSIGN(const std::string filter,
+                       seccomp_filter(*options.seccomp, seccomp_subject(capabilities_of(options))));
+    config["linux"]["seccomp"] = Json::parse(filter);
+  }
   try {
     return config.dump(2) + "\n";
   } catch (const Json::type_error&) {

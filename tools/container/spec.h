@@ -8,6 +8,7 @@
 
 #include "fs/sys/failure.h"
 #include "layerstore/image_config.h"
+#include "tools/container/seccomp.h"
 #include "tools/container/user.h"
 
 namespace layerfs::tools {
@@ -27,8 +28,8 @@ struct ContainerOptions {
   std::string user;                       // as find_user() takes it
   std::string hostname;                   // never empty
   std::vector<Volume> volumes;
-  bool host_network = true;     // else a network of its own with nothing but loopback
-  bool filter_syscalls = true;  // as seccomp.h says, else all that its capabilities allow
+  bool host_network = true;               // else a network of its own with nothing but loopback
+  std::optional<SeccompProfile> seccomp;  // none: all that its capabilities allow
   bool read_only = false;  // the root directory; the image's volumes stay writable, and are lost
 };
 
@@ -59,8 +60,8 @@ struct Process {
 Outcome<Process> process_of(const store::ImageConfig& image, const ContainerOptions& options,
                             const ContainerUser& user, bool terminal);
 
-// The config.json of a bundle whose root directory is "rootfs". Refuses text that is not UTF-8:
-// JSON cannot hold it.
+// The config.json of a bundle whose root directory is "rootfs". Refuses a seccomp profile that is
+// none, and text that is not UTF-8: JSON cannot hold it.
 Outcome<std::string> runtime_config(const store::ImageConfig& image,
                                     const ContainerOptions& options, const Process& process,
                                     const Surroundings& surroundings);

@@ -1,6 +1,5 @@
 #include "tools/container/spec.h"
 
-#include <cerrno>
 #include <string>
 #include <vector>
 
@@ -66,34 +65,23 @@ TEST_F(RuntimeConfig, HoldsTheProcess) {
   EXPECT_EQ(process["user"], (json{{"uid", 1000}, {"gid", 1001}, {"additionalGids", {6, 44}}}));
 }
 
-TEST_F(RuntimeConfig, RefusesSystemCallsThatManageTheMachine) {
-  const json filter = made()["linux"]["seccomp"];
-  EXPECT_EQ(filter["defaultAction"], "SCMP_ACT_ERRNO");
-  EXPECT_EQ(filter["defaultErrnoRet"], ENOSYS);
-  const auto rules_for = [&](const std::string& name) {
-    json found = json::array();
-    for (const json& rule : filter["syscalls"])
-      for (const json& each : rule["names"])
-        if (each == name) found.push_back(rule);
-    return found;
-  };
-  for (const char* name : {"read", "openat", "execve", "futex", "ptrace", "fork", "mmap2"}) {
-    ASSERT_EQ(rules_for(name).size(), 1U) << name;
-    EXPECT_EQ(rules_for(name)[0]["action"], "SCMP_ACT_ALLOW") << name;
-    EXPECT_FALSE(rules_for(name)[0].contains("args")) << name;
-  }
-  for (const char* name : {"mount", "unshare", "init_module", "bpf", "keyctl", "reboot"}) {
-    ASSERT_EQ(rules_for(name).size(), 1U) << name;
-    EXPECT_EQ(rules_for(name)[0]["errnoRet"], EPERM) << name;
-  }
-  for (const char* name : {"io_uring_setup", "clone3", "not_yet_invented"})
-    EXPECT_TRUE(rules_for(name).empty()) << name;
-  EXPECT_EQ(rules_for("clone")[0]["args"][0]["op"], "SCMP_CMP_MASKED_EQ");
-  EXPECT_EQ(rules_for("socket")[0]["args"][0],
-            (json{{"index", 0}, {"value", 40}, {"op", "SCMP_CMP_NE"}}));
-  EXPECT_EQ(rules_for("personality").size(), 5U);
-  options_.filter_syscalls = false;
+TEST_F(RuntimeConfig, HasTheFilterOfAProfileForItsCapabilities) {
   EXPECT_FALSE(made()["linux"].contains("seccomp"));
+  options_.seccomp = {"p", R"({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
+    {"names": ["chroot"], "action": "SCMP_ACT_ALLOW", "includes": {"caps": ["CAP_SYS_CHROOT"]}},
+    {"names": ["raw"], "action": "SCMP_ACT_ALLOW", "includes": {"caps": ["CAP_NET_RAW"]}},
+    {"names": ["bpf"], "action": "SCMP_ACT_ALLOW", "includes": {"caps": ["CAP_SYS_ADMIN"]}}]})"};
+  EXPECT_EQ(made()["linux"]["seccomp"]["syscalls"],
+            (json{{{"names", {"chroot"}}, {"action", "SCMP_ACT_ALLOW"}}}));
+  options_.host_network = false;
+  EXPECT_EQ(made()["linux"]["seccomp"]["syscalls"].size(), 2U);
+}
+
+TEST_F(RuntimeConfig, RefusesAProfileThatIsNone) {
+  options_.seccomp = {"/no/profile", "{}"};
+  const auto text = runtime_config(image_, options_, process_, around_);
+  ASSERT_FALSE(text);
+  EXPECT_THAT(text.error().sentence, HasSubstr("'/no/profile' is no seccomp profile"));
 }
 
 TEST_F(RuntimeConfig, NamesTheRootAndTheHost) {
