@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "fs/fuse/confinement.h"
 #include "fs/sys/unique_fd.h"
 #include "tools/log.h"
 
@@ -67,7 +68,9 @@ Outcome<void> serve_here(fuse::Session& session, const Serve& serve) {
 }
 
 Outcome<void> run_in_foreground(const Start& start, const Serve& serve) {
+  fuse::shed_privileges();
   LAYERFS_TRY_ASSIGN(auto session, start());
+  session->confine();
   return serve_here(*session, serve);
 }
 
@@ -95,6 +98,7 @@ void tell(int fd, const std::string& message) {
   // Whoever waits for the answer may have been killed: the mount is served all the same.
   ::signal(SIGPIPE, SIG_IGN);
   int status = 1;
+  fuse::shed_privileges();
   {
     auto session = start();
     if (!session) {
@@ -104,6 +108,7 @@ void tell(int fd, const std::string& message) {
     }
     log_to_syslog();
     let_go();
+    (*session)->confine();
     const auto announce_and_serve = [&](fuse::Session& live) {
       tell(parent.get(), std::string(1, kLive));
       parent.reset();

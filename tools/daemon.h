@@ -19,7 +19,8 @@ using Serve = std::function<Outcome<void>(fuse::Session&)>;
 // `foreground`: in this process, messages on standard error. Else in a child process: the call
 // returns when the mount is live or has failed, and the child has let go of standard input, output
 // and error, of the terminal and of the working directory; its messages go to syslog.
-// Must be called before the process starts threads.
+// Must be called before the process starts threads. The process that serves gives up, for ever,
+// what it does not need for that (fs/fuse/confinement.h): in the foreground that is this one.
 Outcome<void> run_session(const Start& start, const Serve& serve, bool foreground);
 
 }  // namespace layerfs::tools

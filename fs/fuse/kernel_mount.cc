@@ -1,32 +1,25 @@
 #include "fs/fuse/kernel_mount.h"
 
 #include <fcntl.h>
-#include <poll.h>
-#include <spawn.h>
 #include <sys/mount.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
-#include <cstdlib>
-#include <cstring>
 #include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "fs/fuse/config.h"
+#include "fs/fuse/fusermount.h"
 #include "fs/fuse/init.h"
 
 namespace layerfs::fuse {
 
 namespace {
-
-constexpr std::string_view kType = "layerfs";
 
 struct MountFlag {
   std::string_view name;
@@ -103,126 +96,12 @@ Result<void> mount_directly(const KernelMount& mount, int device, mode_t root_mo
       fmt::format("fd={},rootmode={:o},user_id={},group_id={},default_permissions{}{}", device,
                   root_mode & S_IFMT, ::geteuid(), ::getegid(),
                   mount.allow_other ? ",allow_other" : "", arguments.data);
-  const std::string type = fmt::format("fuse.{}", kType);
+  const std::string type = fmt::format("fuse.{}", kSubtype);
   if (::mount(mount.source.c_str(), mount.mountpoint.c_str(), type.c_str(), arguments.flags,
               data.c_str()) != 0) {
     return fail(Errno::last());
   }
   return {};
-}
-
-// What a helper program said before it ended, and how it ended.
-struct Helper {
-  int status = -1;  // exit status, or -1 if it could not run or was killed
-  std::string said;
-};
-
-// Reads until the other side closes, and not for ever: a helper's own children may hold it open.
-std::string read_all(int fd) {
-  std::string all;
-  std::array<char, 512> chunk{};
-  pollfd waiting = {.fd = fd, .events = POLLIN, .revents = 0};
-  while (::poll(&waiting, 1, 10000) > 0) {
-    const ssize_t got = ::read(fd, chunk.data(), chunk.size());
-    if (got <= 0) break;
-    all.append(chunk.data(), static_cast<std::size_t>(got));
-  }
-  while (!all.empty() && all.back() == '\n') all.pop_back();
-  return all;
-}
-
-// Runs fusermount3 with these arguments. `channel`, if not negative, stays open in it under the
-// number that _FUSE_COMMFD names.
-Helper run_fusermount(std::vector<std::string> arguments, int channel) {
-  std::array<int, 2> pipe_ends{};
-  if (::pipe2(pipe_ends.data(), O_CLOEXEC) != 0)
-    return {.status = -1, .said = std::strerror(errno)};
-  sys::UniqueFd reader(pipe_ends[0]);
-  sys::UniqueFd writer(pipe_ends[1]);
-
-  arguments.insert(arguments.begin(), "fusermount3");
-  std::vector<char*> argv;
-  for (std::string& argument : arguments) argv.push_back(argument.data());
-  argv.push_back(nullptr);
-  std::string channel_variable = fmt::format("_FUSE_COMMFD={}", channel);
-  std::vector<char*> environment;
-  for (char** variable = environ; *variable != nullptr; ++variable)
-    environment.push_back(*variable);
-  if (channel >= 0) environment.push_back(channel_variable.data());
-  environment.push_back(nullptr);
-
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, writer.get(), STDERR_FILENO);
-  // Onto itself: takes close-on-exec away.
-  if (channel >= 0) posix_spawn_file_actions_adddup2(&actions, channel, channel);
-  pid_t pid = -1;
-  const int error =
-      ::posix_spawnp(&pid, "fusermount3", &actions, nullptr, argv.data(), environment.data());
-  posix_spawn_file_actions_destroy(&actions);
-  if (error != 0) {
-    return {.status = -1,
-            .said = fmt::format("fusermount3 does not run: {}", std::strerror(error))};
-  }
-  writer.reset();
-
-  Helper helper{.status = -1, .said = read_all(reader.get())};
-  int status = 0;
-  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-  }
-  if (WIFEXITED(status)) helper.status = WEXITSTATUS(status);
-  return helper;
-}
-
-// The descriptor that fusermount3 sends over its channel.
-sys::UniqueFd receive_descriptor(int channel) {
-  char byte = 0;
-  iovec data = {.iov_base = &byte, .iov_len = 1};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-  msghdr message = {};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  if (::recvmsg(channel, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) <= 0) return {};
-  const cmsghdr* header = CMSG_FIRSTHDR(&message);
-  if (header == nullptr || header->cmsg_type != SCM_RIGHTS) return {};
-  int fd = -1;
-  std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
-  return sys::UniqueFd(fd);
-}
-
-// fusermount3 reads a comma and a backslash in a value as part of the option list.
-std::string escaped(std::string_view value) {
-  std::string out;
-  for (const char c : value) {
-    if (c == ',' || c == '\\') out += '\\';
-    out += c;
-  }
-  return out;
-}
-
-Outcome<sys::UniqueFd> mount_by_helper(const KernelMount& mount) {
-  std::array<int, 2> ends{};
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
-    return refuse("no socket for fusermount3", Errno::last());
-  }
-  const sys::UniqueFd ours(ends[0]);
-  const sys::UniqueFd theirs(ends[1]);
-  std::string options =
-      fmt::format("default_permissions,subtype={},fsname={}", kType, escaped(mount.source));
-  if (mount.allow_other) options += ",allow_other";
-  if (mount.read_only) options += ",ro";
-  for (const std::string& option : mount.options) options += "," + option;
-
-  const Helper helper = run_fusermount({"-o", options, "--", mount.mountpoint}, theirs.get());
-  sys::UniqueFd device = receive_descriptor(ours.get());
-  if (helper.status != 0 || !device) {
-    return refuse(fmt::format("{} cannot be mounted on without root: {}", mount.mountpoint,
-                              helper.said.empty() ? "fusermount3 failed" : helper.said),
-                  EPERM);
-  }
-  return device;
 }
 
 Outcome<mode_t> mode_of_mountpoint(const std::string& mountpoint) {
@@ -252,12 +131,18 @@ std::string bdi_path(dev_t device) {
 
 }  // namespace
 
-Outcome<sys::UniqueFd> mount_kernel(const KernelMount& mount) {
+Connection::Connection(sys::UniqueFd opened, std::unique_ptr<Unmounter> helper)
+    : device(std::move(opened)), unmounter(std::move(helper)) {}
+Connection::Connection(Connection&&) noexcept = default;
+Connection& Connection::operator=(Connection&&) noexcept = default;
+Connection::~Connection() = default;
+
+Outcome<Connection> mount_kernel(const KernelMount& mount) {
   LAYERFS_TRY_ASSIGN(const mode_t root_mode, mode_of_mountpoint(mount.mountpoint));
   LAYERFS_TRY_ASSIGN(sys::UniqueFd device, open_device());
   const auto mounted = mount_directly(mount, device.get(), root_mode);
-  if (mounted) return device;
-  if (mounted.error().code() == EPERM && ::geteuid() != 0) return mount_by_helper(mount);
+  if (mounted) return Connection{std::move(device), nullptr};
+  if (mounted.error().code() == EPERM && ::geteuid() != 0) return mount_by_fusermount(mount);
   return refuse(fmt::format("{} cannot be mounted on", mount.mountpoint), mounted.error());
 }
 
@@ -283,11 +168,7 @@ Outcome<void> unmount(const std::string& mountpoint, Unmount how) {
   if (error.code() != EPERM || ::geteuid() == 0) {
     return refuse(fmt::format("{} cannot be unmounted", mountpoint), error);
   }
-  std::vector<std::string> arguments = {"-u", "--", mountpoint};
-  if (how == Unmount::kLazy) arguments.insert(arguments.begin() + 1, "-z");
-  const Helper helper = run_fusermount(std::move(arguments), -1);
-  if (helper.status == 0) return {};
-  return refuse(fmt::format("{} cannot be unmounted: {}", mountpoint, helper.said), EPERM);
+  return unmount_by_fusermount(mountpoint, how);
 }
 
 bool is_mounted_anywhere(dev_t device) { return ::access(bdi_path(device).c_str(), F_OK) == 0; }

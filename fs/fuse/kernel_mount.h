@@ -3,7 +3,9 @@
 
 #include <sys/types.h>
 
+#include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "fs/sys/failure.h"
@@ -20,9 +22,26 @@ struct KernelMount {
   std::vector<std::string> options;  // as mount(8) names them: nosuid, noatime, context=...
 };
 
-// Mounts a FUSE file system of type fuse.layerfs and returns the connection's descriptor. Tries
-// mount(2); where that is not permitted, fusermount3. On failure nothing is mounted.
-Outcome<sys::UniqueFd> mount_kernel(const KernelMount& mount);
+// The end of the type's name: fuse.layerfs.
+inline constexpr std::string_view kSubtype = "layerfs";
+
+class Unmounter;  // fs/fuse/fusermount.h
+
+// A mount that the kernel has.
+struct Connection {
+  sys::UniqueFd device;
+  // Only where fusermount3 mounted.
+  std::unique_ptr<Unmounter> unmounter;
+
+  Connection(sys::UniqueFd opened, std::unique_ptr<Unmounter> helper);
+  Connection(Connection&&) noexcept;
+  Connection& operator=(Connection&&) noexcept;
+  ~Connection();
+};
+
+// Mounts a FUSE file system of type fuse.layerfs. Tries mount(2); where that is not permitted,
+// fusermount3. On failure nothing is mounted.
+Outcome<Connection> mount_kernel(const KernelMount& mount);
 
 // Gives the mount there the flags of `mount`; nothing else of it can be changed. Needs root.
 Outcome<void> remount(const KernelMount& mount);

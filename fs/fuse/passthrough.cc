@@ -3,12 +3,13 @@
 #include <linux/capability.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cstdint>
 
 #include <spdlog/spdlog.h>
+
+#include "fs/sys/capabilities.h"
 
 namespace layerfs::fuse {
 
@@ -27,19 +28,12 @@ constexpr unsigned long kBackingClose = _IOW(kDeviceMagic, 2, std::uint32_t);
 // The initial user namespace always has this inode number (PROC_USER_INIT_INO).
 constexpr ino_t kInitialUserNamespace = 0xEFFFFFFD;
 
-bool has_effective_capability(unsigned capability) {
-  __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
-  __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
-  if (::syscall(SYS_capget, &header, data) != 0) return false;
-  return (data[capability / 32].effective >> (capability % 32) & 1) != 0;
-}
-
 }  // namespace
 
 bool may_pass_through() {
   struct stat space = {};
   return ::stat("/proc/self/ns/user", &space) == 0 && space.st_ino == kInitialUserNamespace &&
-         has_effective_capability(CAP_SYS_ADMIN);
+         sys::has_effective_capability(CAP_SYS_ADMIN);
 }
 
 Result<int> KernelBacking::open(int fd) {

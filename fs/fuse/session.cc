@@ -21,7 +21,9 @@
 #include "fs/fuse/awake.h"
 #include "fs/fuse/burst.h"
 #include "fs/fuse/choice.h"
+#include "fs/fuse/confinement.h"
 #include "fs/fuse/dispatch.h"
+#include "fs/fuse/fusermount.h"
 #include "fs/fuse/init.h"
 #include "fs/fuse/kernel_mount.h"
 #include "fs/fuse/libfuse.h"
@@ -115,6 +117,7 @@ class MountedSession final : public Session {
   void abandon() noexcept;
 
   Outcome<void> serve() override;
+  void confine() override { fuse::confine(context_.agreed->io_uring); }
   void stop() noexcept override { workers_->wake(); }
   dev_t device() const override { return device_; }
   std::string description() const override;
@@ -129,6 +132,7 @@ class MountedSession final : public Session {
   Outcome<void> exchange_init();
   void prepare_threads();
   void watch_inodes();
+  Outcome<void> take_away(Unmount how);
   void detach() noexcept;
   void end() noexcept;
 
@@ -148,6 +152,7 @@ class MountedSession final : public Session {
   std::unique_ptr<Burst> burst_;
   std::unique_ptr<Workers> workers_;
   std::unique_ptr<Pruner> pruner_;
+  std::unique_ptr<Unmounter> unmounter_;
 };
 
 MountedSession::MountedSession(MountOptions options, op::FileSystemPtr fs)
@@ -168,8 +173,10 @@ Outcome<void> MountedSession::begin() {
   KernelMount mount = kernel_mount_of(options_);
   mount.read_only = read_only_;
   if (::geteuid() != 0 && mount.allow_other) mount.allow_other = users_may_allow_other();
-  LAYERFS_TRY_ASSIGN(sys::UniqueFd device, mount_kernel(mount));
+  LAYERFS_TRY_ASSIGN(Connection connection, mount_kernel(mount));
   mounted_ = true;
+  unmounter_ = std::move(connection.unmounter);
+  sys::UniqueFd& device = connection.device;
 
   backing_ = std::make_unique<KernelBacking>(device.get());
   context_.backing = backing_.get();
@@ -269,12 +276,16 @@ Outcome<void> MountedSession::serve() {
   return {};
 }
 
+Outcome<void> MountedSession::take_away(Unmount how) {
+  return unmounter_ ? unmounter_->unmount(how) : unmount(options_.mountpoint, how);
+}
+
 // Without INIT no request is ever answered: the mount goes at once, whoever looks at it.
 void MountedSession::abandon() noexcept {
   if (!mounted_) return;
   mounted_ = false;
   fuse_session_exit(session_.get());
-  if (const auto gone = unmount(options_.mountpoint, Unmount::kLazy); !gone) {
+  if (const auto gone = take_away(Unmount::kLazy); !gone) {
     spdlog::error("{}", gone.error().sentence);
   }
 }
@@ -283,10 +294,10 @@ void MountedSession::abandon() noexcept {
 void MountedSession::detach() noexcept {
   // Something else may be mounted on top by now, and is not ours to take away.
   if (device_of(options_.mountpoint) != device_) return;
-  if (unmount(options_.mountpoint, Unmount::kNow)) return;
+  if (take_away(Unmount::kNow)) return;
   const sys::UniqueFd root(::open(options_.mountpoint.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (root) ::syncfs(root.get());
-  if (const auto gone = unmount(options_.mountpoint, Unmount::kLazy); !gone) {
+  if (const auto gone = take_away(Unmount::kLazy); !gone) {
     spdlog::error("{}", gone.error().sentence);
   }
 }

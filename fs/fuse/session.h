@@ -25,6 +25,10 @@ class Session {
   // one; starts no thread but libfuse's for io_uring.
   static Outcome<std::unique_ptr<Session>> mount(const MountOptions& options);
 
+  // Takes from the process what serve() and the object's end do not need (fs/fuse/confinement.h):
+  // for a process that does nothing else any more, before serve().
+  virtual void confine() = 0;
+
   // Answers requests until the mount point is unmounted or stop() is called; then nothing is
   // mounted any more, and users of what was get ENOTCONN.
   virtual Outcome<void> serve() = 0;

@@ -4,10 +4,9 @@
 #include <linux/securebits.h>
 #include <sys/fsuid.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#include <array>
+#include "fs/sys/capabilities.h"
 
 namespace layerfs::sys {
 namespace {
@@ -30,10 +29,6 @@ struct FsIds {
   }
 };
 
-bool has_effective(const std::array<__user_cap_data_struct, 2>& data, int capability) {
-  return (data[CAP_TO_INDEX(capability)].effective & CAP_TO_MASK(capability)) != 0;
-}
-
 }  // namespace
 
 void keep_capabilities_over_id_change() {
@@ -42,10 +37,8 @@ void keep_capabilities_over_id_change() {
 }
 
 bool may_create_as_others() {
-  __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
-  std::array<__user_cap_data_struct, 2> data = {};
-  if (::syscall(SYS_capget, &header, data.data()) != 0) return false;
-  return has_effective(data, CAP_SETUID) && has_effective(data, CAP_SETGID);
+  constexpr CapabilitySet kBoth = capability_set({CAP_SETUID, CAP_SETGID});
+  return (effective_capabilities() & kBoth) == kBoth;
 }
 
 bool create_as(uid_t uid, gid_t gid) {
