@@ -11,6 +11,7 @@
 #include <random>
 #include <vector>
 
+#include "fs/sys/xattr.h"
 #include "layerstore/file_util.h"
 
 namespace layerfs::store {
@@ -143,6 +144,10 @@ Outcome<TempDir> TempDir::make(const StoreDir& store) {
     // Between mkdir and flock another importer may have taken it for an orphan.
     if (!fd || ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) continue;
     if (!still_named(fd.get(), store.fd(), name)) continue;
+    // All that is unpacked or written would inherit it.
+    if (const auto plain = sys::drop_inherited(fd.get(), 0700); !plain) {
+      return refuse("cannot make a directory in '" + store.path("tmp") + "'", plain.error());
+    }
     return TempDir(store.path(name), std::move(fd));
   }
 }

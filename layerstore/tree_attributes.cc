@@ -44,7 +44,6 @@ template <typename Set>
 Outcome<void> set_xattrs(const Attributes& attributes, const TreeFormat& format,
                          const layer::XattrNames& names, std::uint64_t& skipped, Set set) {
   for (const auto& [name, value] : attributes.xattrs) {
-    if (name == kOverrideStat && format.ownership == Ownership::kRecorded) continue;
     const Result<std::string> on_disk = names.on_disk(name);
     const int error = on_disk ? set(on_disk->c_str(), value) : on_disk.error().code();
     if (error == 0) continue;

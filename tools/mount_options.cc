@@ -11,6 +11,7 @@
 
 #include <fmt/format.h>
 
+#include "fs/sys/user_namespace.h"
 #include "tools/id_options.h"
 #include "tools/lower_list.h"
 
@@ -127,14 +128,21 @@ Outcome<void> set_writeback(const Option& option, bool& target) {
   return set_switch(option, target);
 }
 
-// Redirects are always followed; what is chosen is whether renames may write them.
-Outcome<void> set_redirect_dir(const Option& option, bool& target) {
-  if (option.value == "follow" || option.value == "nofollow") {
-    target = false;
-    return {};
-  }
-  if (option.value == "on" || option.value == "off") return set_switch(option, target);
-  return refuse_value(option, "on, off, follow or nofollow");
+// "off" follows redirects, as the kernel does unless it was built not to.
+Outcome<void> set_redirect_dir(const Option& option, MountRequest& request) {
+  const auto& value = option.value;
+  if (value != "on" && value != "off" && value != "follow" && value != "nofollow")
+    return refuse_value(option, "on, off, follow or nofollow");
+  request.mount.stack.redirect_dir = value == "on";
+  request.mount.stack.follow_redirects = value != "nofollow";
+  request.redirects_are_asked = value == "on" || value == "follow";
+  return {};
+}
+
+Outcome<void> set_metacopy(const Option& option, MountRequest& request) {
+  LAYERFS_TRY(set_switch(option, request.mount.stack.metacopy));
+  request.metacopy_is_asked = request.mount.stack.metacopy;
+  return {};
 }
 
 // One of several words; `words` names them for people.
@@ -238,8 +246,8 @@ Outcome<void> apply_layer_option(const Option& option, MountRequest& request, bo
   if (option.key == "rootlayer") return set_root_layer(option, stack.root_lower);
   if (option.key == "upperdir") return set_directory(option, stack.upperdir);
   if (option.key == "workdir") return set_directory(option, stack.workdir);
-  if (option.key == "redirect_dir") return set_redirect_dir(option, stack.redirect_dir);
-  if (option.key == "metacopy") return set_switch(option, stack.metacopy);
+  if (option.key == "redirect_dir") return set_redirect_dir(option, request);
+  if (option.key == "metacopy") return set_metacopy(option, request);
   if (option.key == "index") return set_switch(option, stack.index);
   if (option.key == "xino") return set_xino(option, stack.xino);
   if (option.key == "passthrough") return set_passthrough(option, stack.passthrough);
@@ -334,6 +342,22 @@ Outcome<void> parse_mount_options(std::string_view text, MountRequest& request) 
   return {};
 }
 
+// As the kernel's overlayfs refuses them; what is only the default gives way (tree::StackOptions).
+Outcome<void> check_marks(const MountRequest& request) {
+  const op::StackOptions& stack = request.mount.stack;
+  if (request.metacopy_is_asked && !stack.follow_redirects)
+    return refuse("metacopy=on needs redirects: leave out metacopy=on or redirect_dir=nofollow",
+                  EINVAL);
+  const bool asked = request.redirects_are_asked || request.metacopy_is_asked;
+  if (!asked || !stack.user_xattr || !sys::is_privileged()) return {};
+  return refuse(
+      fmt::format(
+          "{} cannot be had with userxattr as root: whoever owns a file of a layer could have "
+          "it lead to files that only root may read; leave out one of the two",
+          request.metacopy_is_asked ? "metacopy=on" : "redirect_dir=on or follow"),
+      EINVAL);
+}
+
 bool names_layers(const MountRequest& request) {
   const op::StackOptions& stack = request.mount.stack;
   return !stack.lowerdirs.empty() || !stack.datadirs.empty() || !stack.upperdir.empty();
@@ -359,7 +383,7 @@ Outcome<void> check_layers(const MountRequest& request) {
         "upperdir needs workdir, an empty directory on the same file system: -o workdir=DIR",
         EINVAL);
   }
-  return {};
+  return check_marks(request);
 }
 
 }  // namespace layerfs::tools

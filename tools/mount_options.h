@@ -14,6 +14,8 @@ namespace layerfs::tools {
 struct MountRequest {
   fuse::MountOptions mount;           // mountpoint and source are not filled in here
   bool lowers_are_given = false;      // by lowerdir=, behind which none is added
+  bool redirects_are_asked = false;   // by redirect_dir=on or follow
+  bool metacopy_is_asked = false;     // by metacopy=on
   std::string snapshot;               // snapshot=NAME
   std::string root;                   // root=DIR: the store
   bool remount = false;               // only the flags of a mount that is there are to change
@@ -31,7 +33,7 @@ Outcome<void> parse_mount_options(std::string_view text, MountRequest& request);
 bool names_layers(const MountRequest& request);
 
 // What must hold between the options of a mount of plain directories: a lower directory, or an
-// upper; an upper and its work directory together.
+// upper; an upper and its work directory together; redirects, metacopies and userxattr.
 Outcome<void> check_layers(const MountRequest& request);
 
 }  // namespace layerfs::tools

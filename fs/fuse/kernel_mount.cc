@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -69,6 +70,18 @@ MountArguments arguments_of(const KernelMount& mount) {
   }
   if (mount.read_only) arguments.flags |= MS_RDONLY;
   return arguments;
+}
+
+// What the mount there does not allow, as options.
+Outcome<std::vector<std::string>> restrictions_of(const std::string& mountpoint) {
+  struct statvfs status;
+  if (::statvfs(mountpoint.c_str(), &status) != 0)
+    return refuse(fmt::format("{} cannot be remounted", mountpoint), Errno::last());
+  std::vector<std::string> options;
+  if ((status.f_flag & ST_NOSUID) != 0) options.emplace_back("nosuid");
+  if ((status.f_flag & ST_NODEV) != 0) options.emplace_back("nodev");
+  if ((status.f_flag & ST_NOEXEC) != 0) options.emplace_back("noexec");
+  return options;
 }
 
 Outcome<sys::UniqueFd> open_device() {
@@ -147,7 +160,10 @@ Outcome<Connection> mount_kernel(const KernelMount& mount) {
 }
 
 Outcome<void> remount(const KernelMount& mount) {
-  const unsigned long flags = arguments_of(mount).flags | MS_REMOUNT;
+  KernelMount kept = mount;
+  LAYERFS_TRY_ASSIGN(kept.options, restrictions_of(mount.mountpoint));
+  kept.options.insert(kept.options.end(), mount.options.begin(), mount.options.end());
+  const unsigned long flags = arguments_of(kept).flags | MS_REMOUNT;
   if (::mount(mount.source.c_str(), mount.mountpoint.c_str(), nullptr, flags, nullptr) == 0) {
     return {};
   }

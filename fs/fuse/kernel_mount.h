@@ -43,7 +43,8 @@ struct Connection {
 // fusermount3. On failure nothing is mounted.
 Outcome<Connection> mount_kernel(const KernelMount& mount);
 
-// Gives the mount there the flags of `mount`; nothing else of it can be changed. Needs root.
+// Gives the mount there the flags of `mount`; nothing else of it can be changed, and nosuid, nodev
+// and noexec stay unless the options take them away. Needs root.
 Outcome<void> remount(const KernelMount& mount);
 
 // How such a mount shall treat times of access.

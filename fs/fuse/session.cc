@@ -32,6 +32,7 @@
 #include "fs/fuse/slow_work.h"
 #include "fs/fuse/transport.h"
 #include "fs/op/file.h"
+#include "fs/sys/user_namespace.h"
 
 namespace layerfs::fuse {
 
@@ -73,11 +74,15 @@ bool users_may_allow_other() {
 }
 
 KernelMount kernel_mount_of(const MountOptions& options) {
-  return {.mountpoint = options.mountpoint,
-          .source = options.source,
-          .read_only = options.read_only,
-          .allow_other = options.allow_other,
-          .options = options.kernel_options};
+  KernelMount mount{.mountpoint = options.mountpoint,
+                    .source = options.source,
+                    .read_only = options.read_only,
+                    .allow_other = options.allow_other,
+                    .options = options.kernel_options};
+  // Whoever owns a file writes there whose it is, and with which mode: that makes nobody root.
+  if (options.stack.record_owners == layer::RecordKind::kContainers && sys::is_privileged())
+    mount.options.insert(mount.options.end(), {"nosuid", "nodev"});
+  return mount;
 }
 
 // The kernel's table of descriptors is made this large at once. It grows by doubling, and while

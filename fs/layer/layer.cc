@@ -41,7 +41,7 @@ Outcome<std::unique_ptr<Layer>> Layer::open(const std::string& path, const std::
   layer->device_ = st->st_dev;
   if (!index.empty()) layer->index_ = open_index(index, layer->root_.get(), user_xattr);
   layer->reporter_ = Reporter(observer, path, layer->root_.get());
-  const auto recorded = OwnerRecords::find(sys::At(layer->root_.get()));
+  const auto recorded = OwnerRecords::find(sys::At(layer->root_.get()), owners);
   if (!recorded)
     return refuse("the xattrs of lowerdir '" + path + "' cannot be listed", recorded.error());
   if (*recorded != RecordKind::kNone)

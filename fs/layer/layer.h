@@ -19,8 +19,9 @@ class Layer {
   // its mount, so that a mistake of this program is an error and not a changed layer. `index`: the
   // file that holds the layer's index, or empty. One that is missing, broken or not of this very
   // directory and kind of marks is not used; all but the first are logged.
-  // Where its root says so, owners and modes are those of its records; `owners` says whose they are
-  // shown to be. What is wrong with its objects is told to `observer`, which outlives the layer.
+  // Where its root says so, owners and modes are those of its records; `owners` says which records
+  // count, and whose they are shown to be. What is wrong with its objects is told to `observer`,
+  // which outlives the layer.
   static Outcome<std::unique_ptr<Layer>> open(const std::string& path, const std::string& index,
                                               bool user_xattr, const RecordedOwners& owners,
                                               Observer& observer);

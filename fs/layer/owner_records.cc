@@ -103,8 +103,8 @@ std::string format_record(const OwnerRecord& record) {
   return text;
 }
 
-RecordedOwners RecordedOwners::of_this_process(bool shown) {
-  return {shown, sys::namespace_users(), sys::namespace_groups()};
+RecordedOwners RecordedOwners::of_this_process(bool shown, bool asked) {
+  return {shown, asked || !sys::is_privileged(), sys::namespace_users(), sys::namespace_groups()};
 }
 
 const char* OwnerRecords::xattr_of(RecordKind kind) {
@@ -121,12 +121,13 @@ const char* OwnerRecords::xattr_of(RecordKind kind) {
   return "";
 }
 
-Result<RecordKind> OwnerRecords::find(const sys::At& root) {
+Result<RecordKind> OwnerRecords::find(const sys::At& root, const RecordedOwners& owners) {
   LAYERFS_TRY_ASSIGN(const std::string list, sys::list_xattr(root));
   if (list.empty()) return RecordKind::kNone;
   const std::vector<std::string> names = sys::split_xattrs(list);
   for (const RecordKind kind :
        {RecordKind::kPrivileged, RecordKind::kContainers, RecordKind::kUser}) {
+    if (kind != RecordKind::kPrivileged && !owners.users_count) break;
     if (std::ranges::find(names, xattr_of(kind)) != names.end()) return kind;
   }
   return RecordKind::kNone;

@@ -43,12 +43,17 @@ std::string format_record(const OwnerRecord& record);
 // Whose the recorded owners are shown to be.
 struct RecordedOwners {
   bool shown = true;  // else everything is the daemon's
+  // Whether records in user.* xattrs, which the owner of a file can write, count. Where this
+  // process has privileges, they would give the owner of a layer's root what is only root's to
+  // give.
+  bool users_count = false;
   // What this user namespace has; others are shown as the daemon's, for they would be nobody's and
   // nobody could change them.
   sys::IdSpans users;
   sys::IdSpans groups;
 
-  static RecordedOwners of_this_process(bool shown);
+  // `asked`: it was asked for records in user.* xattrs.
+  static RecordedOwners of_this_process(bool shown, bool asked);
 };
 
 // What one layer records. Immutable; thread-safe.
@@ -58,8 +63,9 @@ class OwnerRecords {
   OwnerRecords(RecordKind kind, RecordedOwners owners, Reporter reporter = {})
       : kind_(kind), owners_(std::move(owners)), reporter_(std::move(reporter)) {}
 
-  // The kind of the layer with that root. An error if the root's xattrs cannot be listed.
-  static Result<RecordKind> find(const sys::At& root);
+  // The kind of the layer with that root, as far as it counts. An error if the root's xattrs cannot
+  // be listed.
+  static Result<RecordKind> find(const sys::At& root, const RecordedOwners& owners);
   static const char* xattr_of(RecordKind kind);
 
   RecordKind kind() const { return kind_; }

@@ -3,8 +3,6 @@
 
 #include <string>
 #include <string_view>
-#include <utility>
-#include <vector>
 
 #include "fs/sys/result.h"
 
@@ -13,7 +11,12 @@ namespace layerfs::layer {
 // Kernel overlayfs keeps its marks in trusted.overlay.* or, with the mount option userxattr, in
 // user.overlay.*; what a user stores under that prefix lies in the layer as <prefix>overlay.*
 // (fs/overlayfs/xattrs.c, Linux 6.7). The other of the two prefixes means nothing special.
-// Immutable but for add_private(); thread-safe.
+//
+// Records of owners (owner_records.h) are marks in every mount, whether they count in it or not:
+// what a user stores under such a name, as a container runtime in a container does, must not count
+// in a mount of the same layer later. user.containers.override_stat lies there as
+// user.containers.overlay.override_stat.
+// Immutable; thread-safe.
 class XattrNames {
  public:
   explicit XattrNames(bool user_xattr)
@@ -21,9 +24,6 @@ class XattrNames {
 
   // The name of a mark: mark("opaque").
   std::string mark(std::string_view suffix) const { return prefix_ + std::string(suffix); }
-
-  // Makes `name` a mark, too. Before the names are used.
-  void add_private(std::string name) { others_.push_back(std::move(name)); }
 
   // Whether the xattr of a layer is a mark: never shown to users, never copied up as it is.
   bool is_private(std::string_view on_disk) const;
@@ -35,10 +35,10 @@ class XattrNames {
   std::string visible(std::string_view on_disk) const;
 
  private:
-  bool is_own(std::string_view name) const { return name.starts_with(prefix_); }
+  // How much of a name that is escaped, or has to be, stands before the escape; 0 for others.
+  std::size_t prefix_of(std::string_view name) const;
 
   std::string prefix_;
-  std::vector<std::string> others_;
 };
 
 }  // namespace layerfs::layer

@@ -1,6 +1,12 @@
 #include "fs/sys/user_namespace.h"
 
+#include <linux/capability.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
 #include <fstream>
 
 namespace layerfs::sys {
@@ -14,6 +20,21 @@ IdSpans spans_of(const char* map) {
   return spans;
 }
 
+// Whether root of the machine is a user of this namespace, as it is only where root made it so.
+// uid_map does not say: in a namespace within another it speaks of that one's ids.
+bool has_the_machines_root() {
+  constexpr uid_t kNobody = 65534;  // shown for those who are no users here
+  struct stat st;
+  return ::stat("/proc/sys", &st) != 0 || st.st_uid != kNobody;  // root's, in every namespace
+}
+
+bool has_capabilities() {
+  __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> sets = {};
+  if (::syscall(SYS_capget, &header, sets.data()) != 0) return true;
+  return std::ranges::any_of(sets, [](const auto& set) { return set.effective != 0; });
+}
+
 }  // namespace
 
 bool contains(const IdSpans& spans, std::uint32_t id) {
@@ -24,5 +45,7 @@ bool contains(const IdSpans& spans, std::uint32_t id) {
 
 IdSpans namespace_users() { return spans_of("/proc/self/uid_map"); }
 IdSpans namespace_groups() { return spans_of("/proc/self/gid_map"); }
+
+bool is_privileged() { return (::geteuid() == 0 || has_capabilities()) && has_the_machines_root(); }
 
 }  // namespace layerfs::sys

@@ -20,4 +20,9 @@ bool contains(const IdSpans& spans, std::uint32_t id);
 IdSpans namespace_users();
 IdSpans namespace_groups();
 
+// Whether this process has a privilege that other users of the machine lack: it is root's, or has
+// capabilities, in a user namespace where the machine's root is root. True where /proc is not
+// mounted: nobody can tell.
+bool is_privileged();
+
 }  // namespace layerfs::sys

@@ -1,6 +1,7 @@
 #include "fs/sys/xattr.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -151,6 +152,18 @@ Result<void> set_xattr(const At& at, const std::string& name, std::string_view v
 
 Result<void> remove_xattr(const At& at, const std::string& name) {
   if (remove(at, name.c_str()) != 0) return fail(Errno::last());
+  return {};
+}
+
+Result<void> drop_inherited(int fd, mode_t mode) {
+  for (const char* acl : {"system.posix_acl_default", "system.posix_acl_access"}) {
+    const auto removed = remove_xattr(At(fd), acl);
+    const bool absent =
+        !removed && (removed.error() == Errno(ENODATA) || removed.error() == Errno(EOPNOTSUPP));
+    if (!removed && !absent) return removed;
+  }
+  // Last: the entry of an ACL that was the group's stays the group's bits.
+  if (::fchmod(fd, mode) != 0) return fail(Errno::last());
   return {};
 }
 

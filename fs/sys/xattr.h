@@ -1,6 +1,8 @@
 // Extended attributes of anything, symlinks included. Thread-safe; every failure is its errno.
 #pragma once
 
+#include <sys/types.h>
+
 #include <optional>
 #include <string>
 #include <string_view>
@@ -20,6 +22,10 @@ Result<std::optional<std::string>> find_xattr(const At& at, const std::string& n
 Result<void> set_xattr(const At& at, const std::string& name, std::string_view value,
                        int flags = 0);
 Result<void> remove_xattr(const At& at, const std::string& name);
+
+// Takes from the directory `fd`, just made, what it inherited: ACLs and setgid. Its mode is then
+// `mode`, and what is made in it inherits nothing.
+Result<void> drop_inherited(int fd, mode_t mode);
 
 // The names, each ended by a NUL; empty on a file system without xattrs.
 Result<std::string> list_xattr(const At& at);

@@ -169,6 +169,8 @@ Result<Tree::Indexed> Tree::make_indexed_node(const LowerFile& lower, const stru
                            "the index has it for the copy of a file of another type");
   LAYERFS_TRY_ASSIGN(layer::Marks marks,
                      layer::read_marks(sys::At(fd->get()), stack_->names(), reporter));
+  if (marks.metacopy && !stack_->options().metacopy)
+    return not_followed(reporter, sys::At(fd->get()));
   InodeNumbers& numbers = stack_->numbers();
   const ino_t origin_number = numbers.shown(InodeId::of(st));
   const ino_t number =

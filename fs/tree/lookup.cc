@@ -104,6 +104,10 @@ Result<Tree::UpperNode> Tree::make_upper_node(Node& dir, const Entry& entry, int
     if (made.indexed_for) node->set(Node::kIndexed);
   }
   if (marks.metacopy && S_ISREG(st.st_mode)) node->set(Node::kMetacopy);
+  const bool refused = node->has(Node::kMetacopy)
+                           ? !stack_->options().metacopy
+                           : node->is_dir() && !marks.opaque && !may_follow(marks);
+  if (refused) return not_followed(upper()->reporter, sys::At(dirfd, entry.name.c_str()));
   note_protection(*node, layer::parse_protattr(marks.protattr));
   if (auto found = find_lowers(*node, dir, entry, marks); !found) {
     if (!node->has(Node::kMetacopy)) return fail(found.error());

@@ -165,6 +165,10 @@ Result<LowerDirs> Tree::merge(const LowerDirs& candidates, const LowerDirs& pare
     LAYERFS_TRY_ASSIGN(const layer::Marks marks, lower_marks(dir, i + 1 < candidates.size()));
     if (marks.opaque) break;
     if (marks.redirect.empty()) continue;
+    if (!may_follow(marks)) {
+      LAYERFS_TRY_ASSIGN(FdRef fd, lower_dir(dir));
+      return not_followed(dir->layer->reporter(), sys::At(fd->get()));
+    }
     LowerDirs siblings;
     for (const LowerDirPtr& parent : parents)
       if (parent->position >= below) siblings.push_back(parent);

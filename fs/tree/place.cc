@@ -19,6 +19,12 @@ tl::unexpected<Errno> data_lost(const layer::Reporter& reporter, const sys::At& 
                          "it is a metacopy, and its data cannot be reached in the layers below");
 }
 
+tl::unexpected<Errno> not_followed(const layer::Reporter& reporter, const sys::At& at) {
+  return reporter.failed(at, Errno(EPERM),
+                         "it leads elsewhere by overlay.redirect or overlay.metacopy, which this "
+                         "mount does not follow (redirect_dir=, metacopy=, userxattr)");
+}
+
 Result<struct stat> Place::real_stat() const {
   return name_.empty() ? sys::stat_fd(fd_) : sys::stat_at(fd_, name_.c_str());
 }
@@ -265,6 +271,11 @@ Result<LowerData> Tree::data_of(const LowerFile& from) {
     if (!stack_->may_be_metacopy(*file.dir)) return LowerData{file, {}};
     LAYERFS_TRY_ASSIGN(const layer::Marks marks, lower_file_marks(file));
     if (!marks.metacopy) return LowerData{file, {}};
+    // Into data-only layers it leads always: whoever mounts names them, for nothing else.
+    if (!stack_->options().metacopy && below < stack_->roots().size()) {
+      LAYERFS_TRY_ASSIGN(FdRef dir, lower_dir(file.dir));
+      return not_followed(file.dir->layer->reporter(), sys::At(dir->get(), file.name.c_str()));
+    }
     // Without a redirect the data has the same name in the directories that merge below.
     LAYERFS_TRY_ASSIGN(const LowerDirs siblings, merged_below(file.dir));
     const std::string_view target =

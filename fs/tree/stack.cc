@@ -11,6 +11,7 @@
 #include "fs/sys/copy.h"
 #include "fs/sys/file.h"
 #include "fs/sys/mount.h"
+#include "fs/sys/user_namespace.h"
 #include "fs/sys/xattr.h"
 #include "fs/tree/overlap.h"
 #include "fs/tree/work_lock.h"
@@ -131,6 +132,11 @@ void warn_of_live_upper(const StackOptions& options) {
 
 Stack::Stack(const StackOptions& options) : options_(options), names_(options.user_xattr) {
   if (options_.observer == nullptr) options_.observer = std::make_shared<layer::ProblemLog>();
+  // As the kernel's overlayfs: with userxattr the owner of a file could have it lead to any other.
+  if (options_.user_xattr && sys::is_privileged()) options_.follow_redirects = false;
+  if (options_.follow_redirects) return;
+  options_.redirect_dir = false;
+  options_.metacopy = false;
 }
 
 Outcome<std::unique_ptr<Stack>> Stack::open(const StackOptions& options) {
@@ -144,7 +150,8 @@ Outcome<std::unique_ptr<Stack>> Stack::open(const StackOptions& options) {
   LAYERFS_TRY(check_apart(options));
   warn_of_live_upper(options);
   std::unique_ptr<Stack> stack(new Stack(options));
-  stack->recorded_owners_ = layer::RecordedOwners::of_this_process(options.recorded_owners_shown);
+  stack->recorded_owners_ = layer::RecordedOwners::of_this_process(
+      options.recorded_owners_shown, options.record_owners == layer::RecordKind::kContainers);
   if (!options.upperdir.empty()) LAYERFS_TRY(stack->open_upper());
   LAYERFS_TRY(stack->open_lowers());
   LAYERFS_TRY(stack->match_index_with_lowers());
@@ -160,8 +167,6 @@ Outcome<void> Stack::open_lowers() {
     LAYERFS_TRY_ASSIGN(
         std::unique_ptr<layer::Layer> layer,
         layer::Layer::open(path, index, options_.user_xattr, recorded_owners_, *options_.observer));
-    if (layer->records().any())
-      names_.add_private(layer::OwnerRecords::xattr_of(layer->records().kind()));
     file_systems_.add_lower(layer->device(), layer->root());
     auto root = std::make_unique<LowerDir>();
     root->layer = layer.get();
@@ -258,13 +263,12 @@ Outcome<bool> Stack::mark_index(const WorkDir& work, std::string_view mark,
 
 Outcome<layer::OwnerRecords> Stack::open_records(int root, const layer::Reporter& reporter) {
   const sys::At at(root);
-  const auto found = layer::OwnerRecords::find(at);
+  const auto found = layer::OwnerRecords::find(at, recorded_owners_);
   if (!found) return refuse("the xattrs of the upperdir cannot be listed", found.error());
   layer::RecordKind kind = *found;
   const bool is_new = kind == layer::RecordKind::kNone;
   if (is_new) kind = options_.record_owners;
   if (kind == layer::RecordKind::kNone) return layer::OwnerRecords();
-  names_.add_private(layer::OwnerRecords::xattr_of(kind));
   layer::OwnerRecords records(kind, recorded_owners_, reporter);
   if (!is_new) return records;
   const auto st = sys::stat_fd(root);

@@ -33,8 +33,12 @@ struct StackOptions {
   std::string workdir;          // on the same file system as upperdir
   bool user_xattr = false;      // user.overlay.* instead of trusted.overlay.*
   bool volatile_upper = false;  // no syncing; the work directory is marked as overlayfs does
-  bool redirect_dir = true;     // rename of lower directories by overlay.redirect, else EXDEV
-  bool metacopy = true;         // changes of metadata copy no data
+  // Whether overlay.redirect leads anywhere. Else what has one is EPERM, and neither redirects nor
+  // metacopies are written or followed. Never with user_xattr and sys::is_privileged(): whoever
+  // owns a file can write its redirect, and would read by it what only root may.
+  bool follow_redirects = true;
+  bool redirect_dir = true;  // rename of lower directories by overlay.redirect, else EXDEV
+  bool metacopy = true;      // changes of metadata copy no data; if not, metacopies are EPERM
   // Lower hard links stay one file after copy-up, where FileSystems::is_certain().
   bool index = true;
   Xino xino = Xino::kAuto;

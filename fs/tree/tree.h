@@ -30,6 +30,8 @@ class Merge;
 // Returns `error`, for which the data of the metacopy `at` cannot be reached. If it is a fault of a
 // layer, tells `reporter`, that of the layer of the metacopy.
 tl::unexpected<Errno> data_lost(const layer::Reporter& reporter, const sys::At& at, Errno error);
+// Refuses, with EPERM, what leads elsewhere by a mark that is not to be followed here.
+tl::unexpected<Errno> not_followed(const layer::Reporter& reporter, const sys::At& at);
 
 // A node that a lookup found, with its attributes as the union shows them. The lookup is counted.
 struct Found {
@@ -245,6 +247,11 @@ class Tree {
                                     const struct stat& st);
   Result<std::unique_ptr<Node>> make_lower_node(Node& dir, const Entry& entry,
                                                 const struct stat& st);
+  // Whether a directory with these marks may be followed to where its redirect leads, if it has
+  // one.
+  bool may_follow(const layer::Marks& marks) const {
+    return marks.redirect.empty() || stack_->options().follow_redirects;
+  }
   Result<void> find_lowers(Node& node, Node& dir, const Entry& entry, const layer::Marks& marks);
   // Gives `node`, about to get the place `entry`, the id that its object had before.
   void keep_id(Node& node, Node& dir, const Entry& entry, bool any_place);

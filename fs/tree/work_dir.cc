@@ -10,6 +10,7 @@
 #include "fs/sys/credentials.h"
 #include "fs/sys/dirent.h"
 #include "fs/sys/file.h"
+#include "fs/sys/xattr.h"
 #include "fs/tree/volatile_mark.h"
 #include "fs/tree/work_lock.h"
 
@@ -21,7 +22,10 @@ constexpr const char* kIndex = "index";
 Result<sys::UniqueFd> make_and_open(int dirfd, const char* name) {
   auto made = sys::make_dir(dirfd, name, 0700);
   if (!made && made.error() != Errno(EEXIST)) return fail(made.error());
-  return sys::open_beneath(dirfd, name, O_RDONLY | O_DIRECTORY);
+  LAYERFS_TRY_ASSIGN(sys::UniqueFd fd, sys::open_beneath(dirfd, name, O_RDONLY | O_DIRECTORY));
+  // Everything made here would get what the directory above gives to its children.
+  LAYERFS_TRY(sys::drop_inherited(fd.get(), 0700));
+  return fd;
 }
 
 Result<std::vector<std::string>> names_in(int dirfd) {

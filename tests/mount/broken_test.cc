@@ -67,6 +67,7 @@ TEST_F(Broken, MetacopyOfALowerLayerIsToldWhenItIsRead) {
 }
 
 TEST_F(Broken, RecordOfAnOwnerIsTold) {
+  stack_.record_owners = layer::RecordKind::kContainers;
   mount(
       "setfattr -n user.containers.override_stat -v 0:0:0755 lower; mkdir lower/d;"
       "touch lower/d/file; setfattr -n user.containers.override_stat -v who:knows lower/d/file");

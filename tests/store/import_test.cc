@@ -224,6 +224,21 @@ TEST_F(Import, LeavesAStoreThatWorksWheneverItIsKilled) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(tree()), {}), 4000);
 }
 
+TEST_F(Import, InheritsNothingFromWhereTheStoreLies) {
+  TarEntry shadow = tar_file("shadow", "secret", 0600);
+  shadow.pax = {{"SCHILY.xattr.user.containers.override_stat", "0:0:04755"}};
+  write_layout(dir_ / "layout", "image", {{make_tar({tar_dir("d", 0700), shadow})}});
+  std::filesystem::create_directory(root());
+  ASSERT_TRUE(shell("chmod 2755 .; setfacl -d -m u:1001:rwx,o::rwx .", {.directory = root()}).ok());
+  ASSERT_EQ(layerfs({"import", dir_ / "layout"}).status, 0);
+  const Ran acls = shell("getfacl -csR . | sed /^$/d; stat -c '%a %n' d shadow; getfattr -d shadow",
+                         {.directory = tree()});
+  // What the archive calls a record of an owner is none.
+  EXPECT_EQ(acls.out,
+            "700 d\n600 shadow\n# file: shadow\n"
+            "user.containers.overlay.override_stat=\"0:0:04755\"\n\n");
+}
+
 TEST_F(Import, WithoutPrivilegeRecordsOwners) {
   TarEntry file = tar_file("f", "x", 04511);
   file.uid = 33;

@@ -38,7 +38,7 @@ TEST(OwnerRecord, ThatIsMalformedIsNone) {
 }
 
 TEST(OwnerRecords, ShowWhatTheNamespaceLacksAsTheDaemons) {
-  RecordedOwners owners{true, {{0, 1}}, {{0, 1}, {100, 10}}};
+  RecordedOwners owners{true, true, {{0, 1}}, {{0, 1}, {100, 10}}};
   const OwnerRecords records(RecordKind::kContainers, owners);
   struct stat st = {};
   st.st_uid = 33;
@@ -50,14 +50,14 @@ TEST(OwnerRecords, ShowWhatTheNamespaceLacksAsTheDaemons) {
 }
 
 TEST(OwnerRecords, LendNoRightsOfTheDaemonToProgramsOfOthers) {
-  const RecordedOwners owners{true, {{0, 10}}, {{0, 1}, {5, 1}}};
+  const RecordedOwners owners{true, true, {{0, 10}}, {{0, 1}, {5, 1}}};
   struct stat st = {};
   st.st_mode = S_IFREG | 06755;
   EXPECT_EQ(OwnerRecords(RecordKind::kContainers, owners).shown(st).st_mode, S_IFREG | 06755U);
   st.st_uid = st.st_gid = 33;
   EXPECT_EQ(OwnerRecords(RecordKind::kContainers, owners).shown(st).st_mode, S_IFREG | 0755U);
   // Whoever executes it where there is one id has that already.
-  const RecordedOwners alone{true, {{0, 1}}, {{0, 1}}};
+  const RecordedOwners alone{true, true, {{0, 1}}, {{0, 1}}};
   EXPECT_EQ(OwnerRecords(RecordKind::kContainers, alone).shown(st).st_mode, S_IFREG | 06755U);
 }
 
