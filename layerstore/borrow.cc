@@ -153,8 +153,8 @@ Result<void> copy_file(const Found& from, int parent, const std::string& name,
                        const TreeFormat& format) {
   const struct stat& status = from.status;
   if (S_ISREG(status.st_mode)) {
-    const sys::UniqueFd in(
-        ::openat(from.parent.get(), from.name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+    const sys::UniqueFd in(::openat(from.parent.get(), from.name.c_str(),
+                                    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
     if (!in) return fail(errno);
     const sys::UniqueFd out(
         ::openat(parent, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));

@@ -1,8 +1,6 @@
 #include "layerstore/check.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -23,12 +21,6 @@ namespace layerfs::store {
 namespace {
 
 constexpr const char* kSnapshots = "snapshots";
-
-bool is_directory(int dirfd, const std::string& path) {
-  struct stat status = {};
-  return ::fstatat(dirfd, path.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-         S_ISDIR(status.st_mode);
-}
 
 class Check {
  public:
@@ -54,14 +46,13 @@ class Check {
 
   void check_frame() {
     for (const char* name : {"layers", "snapshots", "tmp"}) {
-      struct stat status = {};
-      const bool there = ::fstatat(dir_.fd(), name, &status, AT_SYMLINK_NOFOLLOW) == 0;
-      if (!there || !S_ISDIR(status.st_mode)) {
+      const Result<struct stat> status = stat_entry(dir_.fd(), name);
+      if (!status || !S_ISDIR(status->st_mode)) {
         add(Part::kStore, name,
             "'" + dir_.path(name) +
                 "' is no directory; any `layerfs import` "
                 "makes it again");
-      } else if ((status.st_mode & 077) != 0) {
+      } else if ((status->st_mode & 077) != 0) {
         add(Part::kStore, name,
             "'" + dir_.path(name) +
                 "' is open to other users, who reach old setuid programs in "
@@ -99,21 +90,20 @@ class Check {
   }
 
   void check_blob_of(const std::string& image, const Descriptor& blob) {
-    struct stat status = {};
-    const std::string path = blob_path(blob.digest);
-    if (::fstatat(dir_.fd(), path.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
+    const Result<struct stat> status = stat_entry(dir_.fd(), blob_path(blob.digest));
+    if (!status) {
       add(Part::kImage, image,
           "the image '" + image + "' lacks the blob " + blob.digest.text() +
               ": it can be mounted if its layers are unpacked, but not exported; import it again");
-    } else if (static_cast<std::uint64_t>(status.st_size) != blob.size) {
+    } else if (static_cast<std::uint64_t>(status->st_size) != blob.size) {
       add(Part::kImage, image,
           "the image '" + image + "' says that the blob " + blob.digest.text() + " has " +
-              std::to_string(blob.size) + " bytes, but it has " + std::to_string(status.st_size));
+              std::to_string(blob.size) + " bytes, but it has " + std::to_string(status->st_size));
     }
   }
 
   bool has_layer(const std::string& key) const {
-    return is_directory(dir_.fd(), std::string(kLayers) + "/" + key);
+    return has_dir(dir_.fd(), std::string(kLayers) + "/" + key);
   }
 
   Outcome<void> check_snapshots() {
@@ -126,7 +116,7 @@ class Check {
       const std::string path = std::string(kSnapshots) + "/" + name;
       if (info != infos.end()) {
         check_snapshot(*info, path);
-      } else if (is_directory(dir_.fd(), path)) {
+      } else if (has_dir(dir_.fd(), path)) {
         add(Part::kSnapshot, name,
             "the snapshot '" + name +
                 "' has no record that can be read, so its layers are "
@@ -139,7 +129,7 @@ class Check {
 
   void check_snapshot(const SnapshotInfo& snapshot, const std::string& path) {
     for (const char* part : {"fs", "work"}) {
-      if (is_directory(dir_.fd(), path + "/" + part)) continue;
+      if (has_dir(dir_.fd(), path + "/" + part)) continue;
       add(Part::kSnapshot, snapshot.name,
           "the snapshot '" + snapshot.name + "' has no directory '" + dir_.path(path) + "/" + part +
               "'" + (part == std::string("work") ? ": make an empty one" : ""));

@@ -1,5 +1,4 @@
 #include <fcntl.h>
-#include <sys/stat.h>
 
 #include <array>
 #include <atomic>
@@ -24,17 +23,13 @@ std::optional<std::string> problem_of(const StoreDir& store, const std::string& 
   const std::optional<Digest> digest = Digest::parse_hex(name);
   if (!digest) return "it is no blob, since its name is no digest: remove it by hand";
   const std::string path = std::string(kBlobs) + "/" + name;
-  const sys::UniqueFd fd(
-      ::openat(store.fd(), path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-  if (!fd && errno == ENOENT) return std::nullopt;
-  struct stat status = {};
-  if (!fd || ::fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
-    return "it cannot be read, or is no file";
-  }
+  const Result<sys::UniqueFd> fd = open_file(store.fd(), path, O_RDONLY);
+  if (!fd && fd.error().code() == ENOENT) return std::nullopt;
+  if (!fd) return "it cannot be read, or is no file";
   Hasher hasher;
   std::vector<std::byte> piece(kPiece);
   for (std::uint64_t offset = 0;;) {
-    const Result<std::size_t> got = read_at(fd.get(), piece, offset);
+    const Result<std::size_t> got = read_at(fd->get(), piece, offset);
     if (!got) return "it cannot be read: the disk may be failing";
     hasher.update(std::span(piece).first(*got));
     offset += *got;

@@ -35,7 +35,11 @@ class Scratch {
   Scratch& operator=(const Scratch&) = delete;
   ~Scratch() {
     // What cannot be removed is in the directory for temporary files.
-    if (!path_.empty()) static_cast<void>(remove_tree(AT_FDCWD, path_));
+    if (!fd_) return;
+    for (const std::string& name : list_dir(fd_.get(), ".").value_or(std::vector<std::string>())) {
+      static_cast<void>(remove_tree(fd_.get(), name));
+    }
+    ::rmdir(path_.c_str());
   }
 
   int fd() const { return fd_.get(); }
@@ -60,16 +64,14 @@ class LayerCheck {
         !key.starts_with(layer->diff_id->hex())) {
       damaged(key, "its record is that of the layer " + layer->diff_id->text());
     }
-    const sys::UniqueFd tree(
-        ::openat(layer->lease.get(), kLayerTree, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+    const Result<sys::UniqueFd> tree = open_dir(layer->lease.get(), kLayerTree);
     if (!tree) return damaged(key, "its tree is gone");
-    check_index(*layer, tree.get());
+    check_index(*layer, tree->get());
   }
 
  private:
   bool is_there(const std::string& key) const {
-    return ::faccessat(store_.fd(), (std::string(kLayers) + "/" + key).c_str(), F_OK,
-                       AT_SYMLINK_NOFOLLOW) == 0;
+    return has_entry(store_.fd(), std::string(kLayers) + "/" + key);
   }
 
   void damaged(const std::string& key, const std::string& why) {

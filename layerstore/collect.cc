@@ -1,9 +1,6 @@
 #include "layerstore/collect.h"
 
-#include <fcntl.h>
 #include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <functional>
@@ -98,10 +95,9 @@ class Collector {
 
   Outcome<void> sweep_layer(const std::string& key) {
     const std::string path = std::string(kLayers) + "/" + key;
-    const sys::UniqueFd fd(
-        ::openat(dir_.fd(), path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
-    if (!fd || ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) return {};  // leased, or no layer at all
-    if (const Result<std::string> text = read_file(fd.get(), kLayerRecord, kMaxDocument)) {
+    const Result<sys::UniqueFd> fd = open_dir(dir_.fd(), path);
+    if (!fd || ::flock(fd->get(), LOCK_EX | LOCK_NB) != 0) return {};  // leased, or no layer at all
+    if (const Result<std::string> text = read_file(fd->get(), kLayerRecord, kMaxDocument)) {
       if (const Outcome<LayerRecord> record = parse_layer_record(*text)) {
         collected_.layer_bytes += record->size;
       }
@@ -117,19 +113,20 @@ class Collector {
     for (const std::string& name : *names) {
       if (blobs_.contains(name)) continue;
       const std::string path = std::string(kBlobs) + "/" + name;
-      struct stat status;
-      if (::fstatat(dir_.fd(), path.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) continue;
+      const Result<struct stat> status = stat_entry(dir_.fd(), path);
+      if (!status) continue;
       LAYERFS_TRY(bury(path, "blob." + name));
       ++collected_.blobs;
-      collected_.blob_bytes += static_cast<std::uint64_t>(status.st_size);
+      collected_.blob_bytes += static_cast<std::uint64_t>(status->st_size);
     }
     return {};
   }
 
   // Out of sight in one step; what is in the temporary directory goes with it.
   Outcome<void> bury(const std::string& path, const std::string& name) {
-    if (::renameat(dir_.fd(), path.c_str(), grave_.fd(), name.c_str()) == 0) return {};
-    return refuse("cannot remove '" + dir_.path(path) + "'", Errno::last());
+    const Result<void> moved = move_entry(dir_.fd(), path, grave_.fd(), name);
+    if (moved) return {};
+    return refuse_entry("cannot remove '" + dir_.path(path) + "'", moved.error());
   }
 
   const Store& store_;

@@ -8,7 +8,10 @@
 
 #include <cerrno>
 #include <memory>
+#include <utility>
 #include <vector>
+
+#include "fs/sys/file.h"
 
 namespace layerfs::store {
 
@@ -19,13 +22,32 @@ struct CloseDir {
 };
 using Dir = std::unique_ptr<DIR, CloseDir>;
 
-Result<Dir> open_dir(int dirfd, const char* name) {
-  sys::UniqueFd fd(::openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!fd) return fail(errno);
+Result<Dir> read_dir(sys::UniqueFd fd) {
   Dir dir(::fdopendir(fd.get()));
   if (!dir) return fail(errno);
   static_cast<void>(fd.release());  // closedir closes it
   return dir;
+}
+
+// Of a single name.
+Result<Dir> read_dir(int dirfd, const char* name) {
+  sys::UniqueFd fd(::openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd) return fail(errno);
+  return read_dir(std::move(fd));
+}
+
+// The directory that the path's last name is in, and that name.
+struct Place {
+  sys::UniqueFd parent;
+  std::string name;
+};
+
+Result<Place> place_of(int dirfd, const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  const std::string parent = slash == path.npos ? "" : path.substr(0, slash);
+  LAYERFS_TRY_ASSIGN(sys::UniqueFd fd,
+                     sys::open_beneath(dirfd, parent.c_str(), O_PATH | O_DIRECTORY));
+  return Place{std::move(fd), slash == path.npos ? path : path.substr(slash + 1)};
 }
 
 // Names of a directory, read before anything in it is removed.
@@ -66,7 +88,7 @@ class TreeRemover {
     // A directory of a container may deny its owner everything.
     if (::geteuid() != 0) static_cast<void>(::fchmodat(dirfd, name.c_str(), 0700, 0));
     {
-      LAYERFS_TRY_ASSIGN(const Dir dir, open_dir(dirfd, name.c_str()));
+      LAYERFS_TRY_ASSIGN(const Dir dir, read_dir(dirfd, name.c_str()));
       LAYERFS_TRY(remove_children(dir.get(), depth + 1));
     }
     if (::unlinkat(dirfd, name.c_str(), AT_REMOVEDIR) != 0) return fail(errno);
@@ -83,14 +105,51 @@ class TreeRemover {
   unsigned long& moved_;
 };
 
+Result<void> remove_named(int dirfd, const std::string& name) {
+  if (::unlinkat(dirfd, name.c_str(), 0) == 0 || errno == ENOENT) return {};
+  if (errno != EISDIR && errno != EPERM) return fail(errno);
+  if (::geteuid() != 0) static_cast<void>(::fchmodat(dirfd, name.c_str(), 0700, 0));
+  // Each pass may move deep directories up to the top; the next pass finds them there.
+  unsigned long moved = 0;
+  while (true) {
+    {
+      LAYERFS_TRY_ASSIGN(const Dir dir, read_dir(dirfd, name.c_str()));
+      LAYERFS_TRY(TreeRemover(::dirfd(dir.get()), moved).remove_children(dir.get(), 0));
+    }
+    if (::unlinkat(dirfd, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return {};
+    if (errno != ENOTEMPTY && errno != EEXIST) return fail(errno);
+  }
+}
+
 }  // namespace
 
-Result<std::string> read_file(int dirfd, const char* path, std::size_t limit) {
-  const sys::UniqueFd fd(::openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (!fd) return fail(errno);
-  struct stat status;
-  if (::fstat(fd.get(), &status) != 0) return fail(errno);
+Result<sys::UniqueFd> open_file(int dirfd, const std::string& path, int flags, mode_t mode) {
+  const int all = flags | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW;
+  LAYERFS_TRY_ASSIGN(sys::UniqueFd fd, sys::open_beneath(dirfd, path.c_str(), all, mode));
+  LAYERFS_TRY_ASSIGN(const struct stat status, sys::stat_fd(fd.get()));
   if (!S_ISREG(status.st_mode)) return fail(S_ISDIR(status.st_mode) ? EISDIR : EINVAL);
+  return fd;
+}
+
+Result<sys::UniqueFd> open_dir(int dirfd, const std::string& path) {
+  return sys::open_beneath(dirfd, path.c_str(), O_RDONLY | O_DIRECTORY);
+}
+
+Result<struct stat> stat_entry(int dirfd, const std::string& path) {
+  LAYERFS_TRY_ASSIGN(const Place place, place_of(dirfd, path));
+  return sys::stat_at(place.parent.get(), place.name.c_str());
+}
+
+bool has_entry(int dirfd, const std::string& path) { return stat_entry(dirfd, path).has_value(); }
+
+bool has_dir(int dirfd, const std::string& path) {
+  const Result<struct stat> status = stat_entry(dirfd, path);
+  return status && S_ISDIR(status->st_mode);
+}
+
+Result<std::string> read_file(int dirfd, const std::string& path, std::size_t limit) {
+  LAYERFS_TRY_ASSIGN(const sys::UniqueFd fd, open_file(dirfd, path, O_RDONLY));
+  LAYERFS_TRY_ASSIGN(const struct stat status, sys::stat_fd(fd.get()));
   if (static_cast<std::size_t>(status.st_size) > limit) return fail(EFBIG);
   std::string content(static_cast<std::size_t>(status.st_size), '\0');
   LAYERFS_TRY_ASSIGN(const std::size_t size,
@@ -122,12 +181,20 @@ Result<std::size_t> read_at(int fd, std::span<std::byte> buffer, std::uint64_t o
   return done;
 }
 
+Result<void> make_file(int dirfd, const std::string& path, std::string_view content) {
+  LAYERFS_TRY_ASSIGN(const sys::UniqueFd fd,
+                     sys::open_beneath(dirfd, path.c_str(), O_WRONLY | O_CREAT | O_EXCL, 0644));
+  return write_all(fd.get(), std::as_bytes(std::span(content)));
+}
+
 Result<void> replace_file(int dirfd, const std::string& name, std::string_view content) {
   const std::string temporary = name + ".new";
+  // What a killed writer left, or somebody put there.
+  LAYERFS_TRY(remove_tree(dirfd, temporary));
   {
-    const sys::UniqueFd fd(::openat(dirfd, temporary.c_str(),
-                                    O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644));
-    if (!fd) return fail(errno);
+    LAYERFS_TRY_ASSIGN(
+        const sys::UniqueFd fd,
+        sys::open_beneath(dirfd, temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL, 0644));
     LAYERFS_TRY(write_all(fd.get(), std::as_bytes(std::span(content))));
     if (::fsync(fd.get()) != 0) return fail(errno);
   }
@@ -136,30 +203,50 @@ Result<void> replace_file(int dirfd, const std::string& name, std::string_view c
   return {};
 }
 
-Result<void> remove_tree(int dirfd, const std::string& name) {
-  if (::unlinkat(dirfd, name.c_str(), 0) == 0 || errno == ENOENT) return {};
-  if (errno != EISDIR && errno != EPERM) return fail(errno);
-  if (::geteuid() != 0) static_cast<void>(::fchmodat(dirfd, name.c_str(), 0700, 0));
-  // Each pass may move deep directories up to the top; the next pass finds them there.
-  unsigned long moved = 0;
-  while (true) {
-    {
-      LAYERFS_TRY_ASSIGN(const Dir dir, open_dir(dirfd, name.c_str()));
-      LAYERFS_TRY(TreeRemover(::dirfd(dir.get()), moved).remove_children(dir.get(), 0));
-    }
-    if (::unlinkat(dirfd, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return {};
-    if (errno != ENOTEMPTY && errno != EEXIST) return fail(errno);
-  }
+Result<void> remove_tree(int dirfd, const std::string& path) {
+  const Result<Place> place = place_of(dirfd, path);
+  if (!place && place.error().code() == ENOENT) return {};
+  if (!place) return fail(place.error());
+  return remove_named(place->parent.get(), place->name);
 }
 
-Result<std::vector<std::string>> list_dir(int dirfd, const char* path) {
-  LAYERFS_TRY_ASSIGN(const Dir dir, open_dir(dirfd, path));
+Result<void> move_entry(int from_dirfd, const std::string& from, int to_dirfd,
+                        const std::string& to, unsigned flags) {
+  LAYERFS_TRY_ASSIGN(const Place old, place_of(from_dirfd, from));
+  LAYERFS_TRY_ASSIGN(const Place now, place_of(to_dirfd, to));
+  return sys::rename_at(old.parent.get(), old.name.c_str(), now.parent.get(), now.name.c_str(),
+                        flags);
+}
+
+Result<void> sync_dir(int dirfd, const std::string& path) {
+  LAYERFS_TRY_ASSIGN(const sys::UniqueFd fd, open_dir(dirfd, path));
+  if (::fsync(fd.get()) != 0) return fail(errno);
+  return {};
+}
+
+Result<std::vector<std::string>> list_dir(int dirfd, const std::string& path) {
+  LAYERFS_TRY_ASSIGN(sys::UniqueFd fd, open_dir(dirfd, path));
+  LAYERFS_TRY_ASSIGN(const Dir dir, read_dir(std::move(fd)));
   return names_in(dir.get());
 }
 
-Result<void> make_dir(int dirfd, const char* path, unsigned mode) {
-  if (::mkdirat(dirfd, path, mode) == 0 || errno == EEXIST) return {};
-  return fail(errno);
+Result<void> make_dir(int dirfd, const std::string& path, unsigned mode) {
+  LAYERFS_TRY_ASSIGN(const Place place, place_of(dirfd, path));
+  if (::mkdirat(place.parent.get(), place.name.c_str(), mode) == 0) return {};
+  if (errno != EEXIST) return fail(errno);
+  LAYERFS_TRY_ASSIGN(const struct stat status,
+                     sys::stat_at(place.parent.get(), place.name.c_str()));
+  if (S_ISLNK(status.st_mode)) return fail(ELOOP);
+  if (!S_ISDIR(status.st_mode)) return fail(ENOTDIR);
+  return {};
+}
+
+tl::unexpected<Failure> refuse_entry(std::string sentence, Errno error) {
+  const char* what = error.code() == ELOOP    ? "it is a symbolic link, or lies behind one"
+                     : error.code() == EINVAL ? "it is no regular file"
+                                              : nullptr;
+  if (what == nullptr) return refuse(std::move(sentence), error);
+  return refuse(sentence + ": " + what + ", which a store does not have; remove it", error.code());
 }
 
 }  // namespace layerfs::store

@@ -66,8 +66,10 @@ std::string file_of(const std::string& item) {
 class Guard {
  public:
   static Outcome<Guard> take(int dir, const std::string& file) {
-    sys::UniqueFd fd(::openat(dir, file.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644));
-    if (!fd) return refuse("its lock cannot be opened", Errno::last());
+    // Its readers are other users, too.
+    Result<sys::UniqueFd> opened = open_file(dir, file, O_RDWR | O_CREAT, 0644);
+    if (!opened) return refuse_entry("its lock cannot be opened", opened.error());
+    sys::UniqueFd fd = std::move(*opened);
     struct flock whole = {};
     whole.l_type = F_WRLCK;
     whole.l_whence = SEEK_SET;
@@ -210,12 +212,16 @@ class Writer {
   }
 
   Outcome<void> write_link(const std::string& name, const std::string& target) {
-    const auto there = sys::readlink_at(dir_.get(), name.c_str());
+    const std::size_t slash = name.rfind('/');
+    const std::string link = name.substr(slash + 1);
+    const Result<sys::UniqueFd> in = open_dir(dir_.get(), name.substr(0, slash));
+    if (!in) return refuse_entry(name + " cannot be made", in.error());
+    const auto there = sys::readlink_at(in->get(), link.c_str());
     if (there && *there == target) return {};
-    if (const auto gone = remove_tree(dir_.get(), name); !gone) {
+    if (const auto gone = remove_tree(in->get(), link); !gone) {
       return refuse(name + " cannot be removed", gone.error());
     }
-    if (const auto made = sys::make_symlink(target.c_str(), dir_.get(), name.c_str()); !made) {
+    if (const auto made = sys::make_symlink(target.c_str(), in->get(), link.c_str()); !made) {
       return refuse(name + " cannot be made", made.error());
     }
     return {};
@@ -223,7 +229,7 @@ class Writer {
 
   Outcome<void> write_file(const std::string& directory, const std::string& name,
                            std::string_view content) {
-    const auto there = read_file(dir_.get(), (directory + "/" + name).c_str(), kMaxDocument);
+    const auto there = read_file(dir_.get(), directory + "/" + name, kMaxDocument);
     if (there && *there == content) return {};
     const auto in = sys::open_beneath(dir_.get(), directory.c_str(), O_RDONLY | O_DIRECTORY);
     const auto done = in ? replace_file(in->get(), name, content) : Result<void>(fail(in.error()));
@@ -235,22 +241,23 @@ class Writer {
   Outcome<void> write_rest(const std::string& id, const Layer& layer, const Descriptor& blob,
                            const Digest& diff_id) {
     const std::string name = std::string(kLayerRecords) + "/" + id + ".tar-split.gz";
-    if (::faccessat(dir_.get(), name.c_str(), F_OK, 0) == 0) return {};
+    if (has_entry(dir_.get(), name)) return {};
     LAYERFS_TRY_ASSIGN(const TempDir temporary, TempDir::make(store_.dir()));
     auto out = sys::open_beneath(temporary.fd(), "rest", O_WRONLY | O_CREAT | O_EXCL, 0644);
     if (!out) return refuse("no file can be made in the store", out.error());
     LAYERFS_TRY(split(layer, blob, diff_id, out->get()));
     if (::fdatasync(out->get()) != 0) return refuse(name + " cannot be written", Errno::last());
-    const auto done = sys::rename_at(temporary.fd(), "rest", dir_.get(), name.c_str());
+    const auto done = move_entry(temporary.fd(), "rest", dir_.get(), name);
     if (!done) return refuse(name + " cannot be written", done.error());
     return {};
   }
 
   Outcome<void> split(const Layer& layer, const Descriptor& blob, const Digest& diff_id, int out) {
-    auto file = sys::open_beneath(store_.dir().fd(), blob_path(blob.digest).c_str(), O_RDONLY);
-    if (!file) return refuse("the blob " + blob.digest.text() + " cannot be opened", file.error());
-    auto tree = sys::open_path(layer.path.c_str(), O_PATH | O_DIRECTORY);
-    if (!tree) return refuse("the layer '" + layer.key + "' cannot be opened", tree.error());
+    auto file = open_file(store_.dir().fd(), blob_path(blob.digest), O_RDONLY);
+    if (!file)
+      return refuse_entry("the blob " + blob.digest.text() + " cannot be opened", file.error());
+    auto tree = sys::open_beneath(layer.lease.get(), kLayerTree, O_PATH | O_DIRECTORY);
+    if (!tree) return refuse_entry("the layer '" + layer.key + "' cannot be opened", tree.error());
     LayerInput input;
     input.region = {std::make_shared<const sys::UniqueFd>(std::move(*file)), 0, blob.size};
     input.diff_id = diff_id;
@@ -360,17 +367,15 @@ class Writer {
 
 }  // namespace
 
-bool has_image_store(const StoreDir& store) {
-  return ::faccessat(store.fd(), kImageStore, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-}
+bool has_image_store(const StoreDir& store) { return has_entry(store.fd(), kImageStore); }
 
 Outcome<std::vector<std::string>> write_image_store(const Store& store) {
   const StoreDir& dir = store.dir();
   if (const auto made = make_dir(dir.fd(), kImageStore, 0755); !made) {
-    return refuse("'" + dir.path(kImageStore) + "' cannot be made", made.error());
+    return refuse_entry("'" + dir.path(kImageStore) + "' cannot be made", made.error());
   }
-  auto fd = sys::open_beneath(dir.fd(), kImageStore, O_RDONLY | O_DIRECTORY);
-  if (!fd) return refuse("'" + dir.path(kImageStore) + "' cannot be opened", fd.error());
+  auto fd = open_dir(dir.fd(), kImageStore);
+  if (!fd) return refuse_entry("'" + dir.path(kImageStore) + "' cannot be opened", fd.error());
   auto written = Writer(store, std::move(*fd)).run();
   if (!written) {
     return refuse("'" + dir.path(kImageStore) + "' cannot be written: " + written.error().sentence,

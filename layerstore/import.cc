@@ -1,13 +1,11 @@
 #include "layerstore/import.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
-#include <map>
 #include <optional>
 #include <set>
 #include <thread>
@@ -142,7 +140,7 @@ class Import {
     for (std::size_t i = 0; i < image.layers.size(); ++i) {
       const Digest& diff_id = image.layers[i].diff_id;
       const std::optional<std::string> stored = find_layer(store_, diff_id, chain[i]);
-      std::string tree = store_.path(std::string(kLayers) + "/" + stored.value_or(""));
+      LayerPlace tree{store_.fd(), std::string(kLayers) + "/" + stored.value_or("")};
       if (!stored) {
         LAYERFS_TRY_ASSIGN(StagedLayer* const layer, staged_for(image.layers[i], i, chain[i]));
         if (layer->key.empty()) {
@@ -150,7 +148,7 @@ class Import {
           ++imported.new_layers;
           imported.size += layer->notes->size;
         }
-        tree = layer->layer_path;
+        tree = {layer->place, layer->layer_name};
       }
       LAYERFS_TRY_ASSIGN(sys::UniqueFd fd, open_tree(tree));
       below.insert(below.begin(), std::move(fd));
@@ -182,11 +180,11 @@ class Import {
     return &staged_.back();
   }
 
-  Outcome<sys::UniqueFd> open_tree(const std::string& layer) const {
-    const std::string tree = layer + "/" + kLayerTree;
-    sys::UniqueFd fd(::open(tree.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!fd) return refuse("cannot open '" + tree + "'", Errno::last());
-    return fd;
+  static Outcome<sys::UniqueFd> open_tree(const LayerPlace& layer) {
+    const std::string tree = layer.path + "/" + kLayerTree;
+    Result<sys::UniqueFd> fd = open_dir(layer.dirfd, tree);
+    if (!fd) return refuse_entry("cannot open '" + tree + "'", fd.error());
+    return std::move(*fd);
   }
 
   Outcome<void> complete_layer(StagedLayer& layer, const Digest& chain_id,
@@ -195,7 +193,7 @@ class Import {
     layer.key = layer_key(layer.diff_id);
     if (needs_layers_below(notes)) {
       layer.key = layer_key(layer.diff_id, chain_id);
-      LAYERFS_TRY_ASSIGN(const sys::UniqueFd tree, open_tree(layer.layer_path));
+      LAYERFS_TRY_ASSIGN(const sys::UniqueFd tree, open_tree({layer.place, layer.layer_name}));
       std::vector<int> trees;
       for (const sys::UniqueFd& fd : below) trees.push_back(fd.get());
       if (Outcome<void> done = borrow_from_below(tree.get(), notes, trees, format_); !done) {
@@ -204,14 +202,14 @@ class Import {
     }
     const LayerRecord record{layer.diff_id,  notes.size,        notes.entries,
                              notes.has_root, notes.opaque_root, format_.ownership};
-    return write_file(layer.layer_path + "/" + kLayerRecord, write_layer_record(record));
+    return write_file(layer.place, layer.layer_name + "/" + kLayerRecord,
+                      write_layer_record(record));
   }
 
   // Small files: written plainly, synced with everything else.
-  static Outcome<void> write_file(const std::string& path, std::string_view content) {
-    const sys::UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-    Result<void> done = fd ? write_all(fd.get(), std::as_bytes(std::span(content))) : fail(errno);
-    if (!done) return refuse("cannot write '" + path + "'", done.error());
+  static Outcome<void> write_file(int place, const std::string& path, std::string_view content) {
+    const Result<void> done = make_file(place, path, content);
+    if (!done) return refuse("cannot write '" + path + "' in the store", done.error());
     return {};
   }
 
@@ -250,52 +248,48 @@ class Import {
 
   Outcome<void> add_document(const Digest& digest, const std::string& content) {
     if (has_blob(store_, digest)) return {};
-    const std::string path = temporary_.path() + "/" + digest.hex();
-    LAYERFS_TRY(write_file(path, content));
-    documents_.insert_or_assign(digest, path);
-    return {};
+    if (!documents_.insert(digest).second) return {};
+    return write_file(temporary_.fd(), digest.hex(), content);
   }
 
   Outcome<void> publish() {
     // Data before names: one sync for everything that has been written.
     if (::syncfs(store_.fd()) != 0) return refuse("cannot write the store to disk", Errno::last());
     index_new_layers();
-    for (const auto& [digest, path] : documents_) LAYERFS_TRY(move(path, blob_path(digest)));
+    for (const Digest& digest : documents_) {
+      LAYERFS_TRY(move(temporary_.fd(), digest.hex(), blob_path(digest)));
+    }
     for (const StagedLayer& layer : staged_) {
-      if (!layer.blob_path.empty()) {
-        LAYERFS_TRY(move(layer.blob_path, blob_path(layer.digests->digest)));
+      if (!layer.blob_name.empty()) {
+        LAYERFS_TRY(move(layer.place, layer.blob_name, blob_path(layer.digests->digest)));
       }
     }
     for (const StagedLayer& layer : staged_) {
       if (!layer.key.empty()) {
-        LAYERFS_TRY(move(layer.layer_path, std::string(kLayers) + "/" + layer.key));
+        LAYERFS_TRY(move(layer.place, layer.layer_name, std::string(kLayers) + "/" + layer.key));
       }
     }
     for (const char* name : {"blobs/sha256", kLayers}) {
-      const sys::UniqueFd fd(::openat(store_.fd(), name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-      if (!fd || ::fsync(fd.get()) != 0) {
-        return refuse("cannot write '" + store_.path(name) + "' to disk", Errno::last());
-      }
+      const Result<void> done = sync_dir(store_.fd(), name);
+      if (!done) return refuse("cannot write '" + store_.path(name) + "' to disk", done.error());
     }
     return {};
   }
 
   void index_new_layers() {
-    std::vector<std::string> paths;
+    std::vector<LayerPlace> layers;
     for (const StagedLayer& layer : staged_) {
-      if (!layer.key.empty()) paths.push_back(layer.layer_path);
+      if (!layer.key.empty()) layers.push_back({layer.place, layer.layer_name});
     }
-    const std::vector<std::string> sentences = index_layers(paths, threads());
+    const std::vector<std::string> sentences = index_layers(layers, threads());
     result_.warnings.insert(result_.warnings.end(), sentences.begin(), sentences.end());
   }
 
   // What is there already is the same: another importer was faster.
-  Outcome<void> move(const std::string& from, const std::string& to) const {
-    if (::renameat2(AT_FDCWD, from.c_str(), store_.fd(), to.c_str(), RENAME_NOREPLACE) == 0 ||
-        errno == EEXIST) {
-      return {};
-    }
-    return refuse("cannot move a blob or layer to '" + store_.path(to) + "'", Errno::last());
+  Outcome<void> move(int place, const std::string& from, const std::string& to) const {
+    const Result<void> moved = move_entry(place, from, store_.fd(), to, RENAME_NOREPLACE);
+    if (moved || moved.error().code() == EEXIST) return {};
+    return refuse_entry("cannot move a blob or layer to '" + store_.path(to) + "'", moved.error());
   }
 
   void collect_warnings() {
@@ -324,7 +318,7 @@ class Import {
   std::unique_ptr<FileSet> files_;
   std::vector<SourceImage> images_;
   std::vector<StagedLayer> staged_;
-  std::map<Digest, std::string> documents_;  // staged, by path
+  std::set<Digest> documents_;  // staged, by their digits
   std::vector<Descriptor> references_;
   ImportResult result_;
 };

@@ -43,7 +43,7 @@ Json to_json(const Descriptor& entry) {
 
 Outcome<std::string> read_text(const StoreDir& store) {
   Result<std::string> text = read_file(store.fd(), "index.json", kLimit);
-  if (!text) return refuse("cannot read '" + store.path("index.json") + "'", text.error());
+  if (!text) return refuse_entry("cannot read '" + store.path("index.json") + "'", text.error());
   return *text;
 }
 

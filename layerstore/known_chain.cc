@@ -1,10 +1,9 @@
 #include "layerstore/known_chain.h"
 
-#include <sys/stat.h>
-
 #include <utility>
 #include <vector>
 
+#include "layerstore/file_util.h"
 #include "layerstore/layer_dir.h"
 
 namespace layerfs::store {
@@ -25,9 +24,9 @@ std::optional<KnownChain> KnownChains::find(const Store& store, const Digest& ch
 }
 
 std::optional<KnownChains::Step> KnownChains::step(const Store& store, const Digest& chain_id) {
-  struct stat st;
-  if (::fstatat(store.dir().fd(), "index.json", &st, 0) != 0) return std::nullopt;
-  const Version now{st.st_ino, st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec};
+  const Result<struct stat> st = stat_entry(store.dir().fd(), "index.json");
+  if (!st) return std::nullopt;
+  const Version now{st->st_ino, st->st_size, st->st_mtim.tv_sec, st->st_mtim.tv_nsec};
   const std::lock_guard lock(mutex_);
   if (version_ != now) {
     // As it was before they were read: what has changed since is seen the next time. So is what

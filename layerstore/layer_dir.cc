@@ -3,13 +3,14 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <utility>
 
 #include <nlohmann/json.hpp>
 
+#include "fs/sys/file.h"
+#include "fs/sys/trusted_dir.h"
 #include "layerstore/file_util.h"
 #include "layerstore/json_view.h"
 
@@ -21,18 +22,12 @@ constexpr std::size_t kRecordLimit = 1 << 20;
 
 std::string relative(const std::string& key) { return std::string(kLayers) + "/" + key; }
 
-bool exists(const StoreDir& store, const std::string& key) {
-  return ::faccessat(store.fd(), relative(key).c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
 // Garbage collection may have moved the directory away before the lock was had.
 Result<bool> was_collected(int fd, const StoreDir& store, const std::string& key) {
-  struct stat held, named;
-  if (::fstat(fd, &held) != 0) return fail(errno);
-  if (::fstatat(store.fd(), relative(key).c_str(), &named, AT_SYMLINK_NOFOLLOW) == 0) {
-    return held.st_ino != named.st_ino;
-  }
-  if (errno != ENOENT) return fail(errno);
+  LAYERFS_TRY_ASSIGN(const struct stat held, sys::stat_fd(fd));
+  const Result<struct stat> named = stat_entry(store.fd(), relative(key));
+  if (named) return held.st_ino != named->st_ino;
+  if (named.error().code() != ENOENT) return fail(named.error());
   return true;
 }
 
@@ -58,7 +53,7 @@ std::string chain_key(const Digest& chain_id) { return "chain." + chain_id.hex()
 std::optional<std::string> find_layer(const StoreDir& store, const Digest& diff_id,
                                       const Digest& chain_id) {
   for (std::string key : {layer_key(diff_id), layer_key(diff_id, chain_id), chain_key(chain_id)}) {
-    if (exists(store, key)) return key;
+    if (has_entry(store.fd(), relative(key))) return key;
   }
   return std::nullopt;
 }
@@ -98,7 +93,8 @@ namespace {
 
 Outcome<LayerRecord> read_record(const Layer& layer) {
   const Result<std::string> text = read_file(layer.lease.get(), kLayerRecord, kRecordLimit);
-  if (!text) return refuse("cannot read the record of the layer '" + layer.key + "'", text.error());
+  if (!text)
+    return refuse_entry("cannot read the record of the layer '" + layer.key + "'", text.error());
   Outcome<LayerRecord> record = parse_layer_record(*text);
   if (!record) return refuse("the layer '" + layer.key + "' is broken: " + record.error().sentence);
   return record;
@@ -108,8 +104,10 @@ Outcome<LayerRecord> read_record(const Layer& layer) {
 
 Outcome<Layer> lease_layer(const StoreDir& store, const std::string& key) {
   const std::string path = store.path(relative(key));
-  sys::UniqueFd fd(::openat(store.fd(), relative(key).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd) return refuse("cannot open the layer '" + path + "'", Errno::last());
+  Result<sys::UniqueFd> opened = open_dir(store.fd(), relative(key));
+  if (!opened) return refuse_entry("cannot open the layer '" + path + "'", opened.error());
+  sys::UniqueFd fd = std::move(*opened);
+  LAYERFS_TRY(sys::check_trusted(fd.get(), path));
   while (::flock(fd.get(), LOCK_SH) != 0) {
     if (errno != EINTR) return refuse("cannot lock the layer '" + path + "'", Errno::last());
   }
@@ -118,6 +116,12 @@ Outcome<Layer> lease_layer(const StoreDir& store, const std::string& key) {
   if (*gone) {
     return refuse("the layer '" + path + "' has just been removed", ENOENT);
   }
+  // The mount opens it by its path: nobody but us and root can put another there from now on.
+  const auto tree = sys::open_beneath(fd.get(), kLayerTree, O_PATH | O_DIRECTORY);
+  if (!tree && tree.error().code() == ENOENT) {
+    return refuse("the layer '" + path + "' is broken: its tree is gone", ENOENT);
+  }
+  if (!tree) return refuse_entry("cannot open '" + path + "/" + kLayerTree + "'", tree.error());
   Layer layer{std::nullopt,
               key,
               path + "/" + kLayerTree,

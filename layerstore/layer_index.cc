@@ -1,8 +1,5 @@
 #include "layerstore/layer_index.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <exception>
@@ -12,6 +9,7 @@
 #include "fs/layer/index.h"
 #include "fs/layer/index_writer.h"
 #include "fs/sys/unique_fd.h"
+#include "layerstore/file_util.h"
 #include "layerstore/layer_dir.h"
 #include "layerstore/tree_writer.h"
 
@@ -19,10 +17,9 @@ namespace layerfs::store {
 namespace {
 
 Outcome<sys::UniqueFd> open_tree(int layer_dir) {
-  sys::UniqueFd tree(
-      ::openat(layer_dir, kLayerTree, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
-  if (!tree) return refuse("its tree cannot be opened", Errno::last());
-  return tree;
+  Result<sys::UniqueFd> tree = open_dir(layer_dir, kLayerTree);
+  if (!tree) return refuse_entry("its tree cannot be opened", tree.error());
+  return std::move(*tree);
 }
 
 Outcome<void> write_index_in(int layer_dir) {
@@ -41,11 +38,11 @@ bool has_index(int layer_dir) {
   return describes && *describes;
 }
 
-Outcome<void> write_index_at(const std::string& layer_path) {
-  const sys::UniqueFd dir(::open(layer_path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!dir) return refuse("it cannot be opened", Errno::last());
+Outcome<void> write_index_at(const LayerPlace& layer) {
+  const Result<sys::UniqueFd> dir = open_dir(layer.dirfd, layer.path);
+  if (!dir) return refuse_entry("it cannot be opened", dir.error());
   try {
-    return write_index_in(dir.get());
+    return write_index_in(dir->get());
   } catch (const std::exception& error) {
     return refuse(error.what(), ENOMEM);
   }
@@ -53,23 +50,22 @@ Outcome<void> write_index_at(const std::string& layer_path) {
 
 }  // namespace
 
-std::vector<std::string> index_layers(const std::vector<std::string>& layer_paths,
-                                      unsigned threads) {
+std::vector<std::string> index_layers(const std::vector<LayerPlace>& layers, unsigned threads) {
   std::atomic<std::size_t> next{0};
   std::mutex mutex;
   std::vector<std::string> sentences;
   const auto work = [&] {
-    for (std::size_t i = next++; i < layer_paths.size(); i = next++) {
-      const Outcome<void> written = write_index_at(layer_paths[i]);
+    for (std::size_t i = next++; i < layers.size(); i = next++) {
+      const Outcome<void> written = write_index_at(layers[i]);
       if (written) continue;
       const std::lock_guard lock(mutex);
-      sentences.push_back("the layer in '" + layer_paths[i] +
+      sentences.push_back("the layer in '" + layers[i].path +
                           "' has no index: " + written.error().sentence);
     }
   };
   {
     std::vector<std::jthread> workers;
-    const std::size_t count = std::min<std::size_t>(threads, layer_paths.size());
+    const std::size_t count = std::min<std::size_t>(threads, layers.size());
     for (std::size_t i = 1; i < count; ++i) workers.emplace_back(work);
     work();
   }

@@ -19,22 +19,20 @@ constexpr const char* kPins = "pins";
 Outcome<Pins> Pins::open(const StoreDir& store, const std::string& owner) {
   const std::string name = std::string(kPins) + "/" + owner;
   for (const std::string& directory : {std::string(kPins), name}) {
-    if (Result<void> made = make_dir(store.fd(), directory.c_str(), 0700); !made) {
-      return refuse("cannot make '" + store.path(directory) + "'", made.error());
+    if (Result<void> made = make_dir(store.fd(), directory, 0700); !made) {
+      return refuse_entry("cannot make '" + store.path(directory) + "'", made.error());
     }
   }
-  sys::UniqueFd fd(::openat(store.fd(), name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd) return refuse("cannot open '" + store.path(name) + "'", Errno::last());
-  return Pins(store.path(name), std::move(fd));
+  Result<sys::UniqueFd> fd = open_dir(store.fd(), name);
+  if (!fd) return refuse_entry("cannot open '" + store.path(name) + "'", fd.error());
+  return Pins(store.path(name), std::move(*fd));
 }
 
 Outcome<void> Pins::add(const std::string& key) const {
-  const sys::UniqueFd file(
-      ::openat(fd_.get(), key.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!file || ::fsync(fd_.get()) != 0) {
-    return refuse("cannot write '" + path_ + "/" + key + "'", Errno::last());
-  }
-  return {};
+  const Result<sys::UniqueFd> file = open_file(fd_.get(), key, O_WRONLY | O_CREAT);
+  if (!file) return refuse_entry("cannot write '" + path_ + "/" + key + "'", file.error());
+  if (::fsync(fd_.get()) == 0) return {};
+  return refuse("cannot write '" + path_ + "/" + key + "'", Errno::last());
 }
 
 Outcome<void> Pins::remove(const std::string& key) const {
@@ -55,7 +53,7 @@ Outcome<std::set<std::string>> pinned_layers(const StoreDir& store) {
   if (!owners) return refuse("cannot list '" + store.path(kPins) + "'", owners.error());
   for (const std::string& owner : *owners) {
     const std::string name = std::string(kPins) + "/" + owner;
-    const Result<std::vector<std::string>> names = list_dir(store.fd(), name.c_str());
+    const Result<std::vector<std::string>> names = list_dir(store.fd(), name);
     if (!names) return refuse("cannot list '" + store.path(name) + "'", names.error());
     keys.insert(names->begin(), names->end());
   }

@@ -1,8 +1,6 @@
 // Snapshots: creating, opening, listing and removing them. The class is in store.h.
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -13,6 +11,8 @@
 #include <fmt/chrono.h>
 #include <nlohmann/json.hpp>
 
+#include "fs/sys/file.h"
+#include "fs/sys/trusted_dir.h"
 #include "layerstore/file_util.h"
 #include "layerstore/json_view.h"
 #include "layerstore/layer_dir.h"
@@ -54,8 +54,9 @@ std::string to_json(const Record& record) {
 
 Outcome<Record> read_record(int dirfd, const std::string& name) {
   const std::string path = name + "/" + kRecord;
-  const Result<std::string> text = read_file(dirfd, path.c_str(), kRecordLimit);
-  if (!text) return refuse("cannot read the record of the snapshot '" + name + "'", text.error());
+  const Result<std::string> text = read_file(dirfd, path, kRecordLimit);
+  if (!text)
+    return refuse_entry("cannot read the record of the snapshot '" + name + "'", text.error());
   const std::optional<JsonView> json = JsonView::parse(*text);
   const std::optional<Digest> manifest =
       json ? Digest::parse(json->text("manifest")) : std::nullopt;
@@ -96,29 +97,36 @@ Outcome<void> prepare(const TempDir& temporary, const Record& record,
       return refuse("cannot make '" + temporary.path() + "/" + name + "'", made.error());
     }
   }
-  const sys::UniqueFd upper(
-      ::openat(temporary.fd(), kUpper, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
-  if (!upper) return refuse("cannot open '" + temporary.path() + "'", Errno::last());
-  LAYERFS_TRY(give_root_attributes(upper.get(), layers));
+  const Result<sys::UniqueFd> upper = open_dir(temporary.fd(), kUpper);
+  if (!upper) return refuse("cannot open '" + temporary.path() + "'", upper.error());
+  LAYERFS_TRY(give_root_attributes(upper->get(), layers));
   if (Result<void> written = replace_file(temporary.fd(), kRecord, to_json(record)); !written) {
     return refuse("cannot write '" + temporary.path() + "/" + kRecord + "'", written.error());
   }
   return {};
 }
 
-sys::UniqueFd open_snapshots(const StoreDir& store) {
-  return sys::UniqueFd(::openat(store.fd(), kSnapshots, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+Outcome<sys::UniqueFd> open_snapshots(const StoreDir& store) {
+  Result<sys::UniqueFd> fd = open_dir(store.fd(), kSnapshots);
+  if (!fd) return refuse_entry("cannot open '" + store.path(kSnapshots) + "'", fd.error());
+  return std::move(*fd);
+}
+
+Outcome<std::vector<std::string>> names_in(const StoreDir& store, int snapshots) {
+  Result<std::vector<std::string>> names = list_dir(snapshots, ".");
+  if (!names) return refuse("cannot list '" + store.path(kSnapshots) + "'", names.error());
+  return std::move(*names);
 }
 
 // The exclusive lock on a snapshot's directory; an empty descriptor if another has it.
 Outcome<sys::UniqueFd> take(int snapshots, const std::string& name) {
-  sys::UniqueFd fd(
-      ::openat(snapshots, name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
-  if (!fd && errno == ENOENT) {
+  Result<sys::UniqueFd> fd = open_dir(snapshots, name);
+  if (!fd && fd.error().code() == ENOENT) {
     return refuse("there is no snapshot '" + name + "': `layerfs snapshots` lists them", ENOENT);
   }
-  if (!fd) return refuse("cannot open the snapshot '" + name + "'", Errno::last());
-  if (::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) return fd;
+  if (!fd) return refuse_entry("cannot open the snapshot '" + name + "'", fd.error());
+  LAYERFS_TRY(sys::check_trusted(fd->get(), std::string(kSnapshots) + "/" + name));
+  if (::flock(fd->get(), LOCK_EX | LOCK_NB) == 0) return std::move(*fd);
   if (errno == EWOULDBLOCK) return sys::UniqueFd();
   return refuse("cannot lock the snapshot '" + name + "'", Errno::last());
 }
@@ -131,6 +139,19 @@ Outcome<sys::UniqueFd> take_or_refuse(int snapshots, const std::string& name) {
     if (fd) return fd;
   }
   return refuse("the snapshot '" + name + "' is in use", EBUSY);
+}
+
+// The mount opens them by their paths: they are directories, and nobody but us and root can put
+// others there.
+Outcome<void> check_parts(int snapshot, const std::string& name) {
+  for (const char* part : {kUpper, kWork}) {
+    const auto dir = sys::open_beneath(snapshot, part, O_PATH | O_DIRECTORY);
+    if (!dir) {
+      return refuse_entry("cannot open '" + std::string(part) + "' of the snapshot '" + name + "'",
+                          dir.error());
+    }
+  }
+  return {};
 }
 
 Snapshot opened(const StoreDir& store, const std::string& name, const Record& record,
@@ -156,21 +177,22 @@ Outcome<Snapshot> Store::create_snapshot(const Image& image, std::string_view wa
   LAYERFS_TRY_ASSIGN(TempDir temporary, TempDir::make(dir_));
   LAYERFS_TRY(prepare(temporary, record, leased));
   // The temporary's lock goes with the directory, so that the snapshot is in use from the start.
-  const std::string path = dir_.path(kSnapshots) + "/" + name;
-  if (::renameat2(AT_FDCWD, temporary.path().c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) !=
-      0) {
-    if (errno == EEXIST) return refuse("there is a snapshot '" + name + "' already", EEXIST);
-    return refuse("cannot make the snapshot '" + path + "'", Errno::last());
+  LAYERFS_TRY_ASSIGN(const sys::UniqueFd snapshots, open_snapshots(dir_));
+  Result<sys::UniqueFd> lease = temporary.move_to(snapshots.get(), name);
+  if (lease) return opened(dir_, name, record, std::move(leased), std::move(*lease));
+  if (lease.error().code() == EEXIST) {
+    return refuse("there is a snapshot '" + name + "' already", EEXIST);
   }
-  return opened(dir_, name, record, std::move(leased), temporary.release());
+  return refuse("cannot make the snapshot '" + dir_.path(kSnapshots) + "/" + name + "'",
+                lease.error());
 }
 
 Outcome<Snapshot> Store::open_snapshot(std::string_view wanted) const {
   LAYERFS_TRY(check_name(wanted));
   const std::string name(wanted);
-  const sys::UniqueFd snapshots = open_snapshots(dir_);
-  if (!snapshots) return refuse("cannot open '" + dir_.path(kSnapshots) + "'", Errno::last());
+  LAYERFS_TRY_ASSIGN(const sys::UniqueFd snapshots, open_snapshots(dir_));
   LAYERFS_TRY_ASSIGN(sys::UniqueFd lease, take_or_refuse(snapshots.get(), name));
+  LAYERFS_TRY(check_parts(lease.get(), name));
   LAYERFS_TRY_ASSIGN(const Record record, read_record(snapshots.get(), name));
   std::vector<Layer> leased;
   for (const std::string& key : record.layers) {
@@ -181,12 +203,11 @@ Outcome<Snapshot> Store::open_snapshot(std::string_view wanted) const {
 }
 
 Outcome<std::vector<SnapshotInfo>> Store::snapshots() const {
-  const sys::UniqueFd snapshots = open_snapshots(dir_);
-  Result<std::vector<std::string>> names = snapshots ? list_dir(snapshots.get(), ".") : fail(errno);
-  if (!names) return refuse("cannot list '" + dir_.path(kSnapshots) + "'", names.error());
-  std::ranges::sort(*names);
+  LAYERFS_TRY_ASSIGN(const sys::UniqueFd snapshots, open_snapshots(dir_));
+  LAYERFS_TRY_ASSIGN(std::vector<std::string> names, names_in(dir_, snapshots.get()));
+  std::ranges::sort(names);
   std::vector<SnapshotInfo> infos;
-  for (const std::string& name : *names) {
+  for (const std::string& name : names) {
     if (!check_name(name)) continue;
     const Outcome<Record> record = read_record(snapshots.get(), name);
     if (!record) continue;  // being removed
@@ -198,12 +219,10 @@ Outcome<std::vector<SnapshotInfo>> Store::snapshots() const {
 }
 
 Outcome<std::vector<std::string>> Store::snapshot_layers() const {
-  const sys::UniqueFd snapshots = open_snapshots(dir_);
-  const Result<std::vector<std::string>> names =
-      snapshots ? list_dir(snapshots.get(), ".") : fail(errno);
-  if (!names) return refuse("cannot list '" + dir_.path(kSnapshots) + "'", names.error());
+  LAYERFS_TRY_ASSIGN(const sys::UniqueFd snapshots, open_snapshots(dir_));
+  LAYERFS_TRY_ASSIGN(const std::vector<std::string> names, names_in(dir_, snapshots.get()));
   std::vector<std::string> keys;
-  for (const std::string& name : *names) {
+  for (const std::string& name : names) {
     const Outcome<Record> record = read_record(snapshots.get(), name);
     // Removed in this moment.
     if (!record && record.error().code == ENOENT) continue;
@@ -216,15 +235,12 @@ Outcome<std::vector<std::string>> Store::snapshot_layers() const {
 Outcome<void> Store::remove_snapshot(std::string_view wanted) const {
   LAYERFS_TRY(check_name(wanted));
   const std::string name(wanted);
-  const sys::UniqueFd snapshots = open_snapshots(dir_);
-  if (!snapshots) return refuse("cannot open '" + dir_.path(kSnapshots) + "'", Errno::last());
+  LAYERFS_TRY_ASSIGN(const sys::UniqueFd snapshots, open_snapshots(dir_));
   LAYERFS_TRY_ASSIGN(const sys::UniqueFd lease, take_or_refuse(snapshots.get(), name));
   // First out of sight, then away: a crash leaves an orphan in tmp, never half a snapshot.
   LAYERFS_TRY_ASSIGN(const TempDir temporary, TempDir::make(dir_));
-  const std::string grave = temporary.path() + "/" + name;
-  if (::renameat(snapshots.get(), name.c_str(), AT_FDCWD, grave.c_str()) != 0) {
-    return refuse("cannot remove the snapshot '" + name + "'", Errno::last());
-  }
+  const Result<void> moved = move_entry(snapshots.get(), name, temporary.fd(), name);
+  if (!moved) return refuse("cannot remove the snapshot '" + name + "'", moved.error());
   return {};
 }
 

@@ -1,8 +1,6 @@
 #include "layerstore/staging.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -12,6 +10,7 @@
 #include <thread>
 #include <utility>
 
+#include "fs/sys/file.h"
 #include "layerstore/file_util.h"
 #include "layerstore/layer_dir.h"
 #include "layerstore/unpack.h"
@@ -20,20 +19,22 @@ namespace layerfs::store {
 
 namespace {
 
-Outcome<sys::UniqueFd> create_blob(const std::string& path) {
-  sys::UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
-  if (!fd) return refuse("cannot make '" + path + "'", Errno::last());
-  return fd;
+Outcome<sys::UniqueFd> create_blob(const TempDir& in, const std::string& name) {
+  auto fd = sys::open_beneath(in.fd(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL, 0644);
+  if (!fd) return refuse("cannot make '" + in.path() + "/" + name + "'", fd.error());
+  return std::move(*fd);
 }
 
-Outcome<sys::UniqueFd> create_tree(const std::string& path) {
-  const std::string tree = path + "/" + kLayerTree;
-  if (::mkdir(path.c_str(), 0700) != 0 || ::mkdir(tree.c_str(), 0700) != 0) {
-    return refuse("cannot make '" + tree + "'", Errno::last());
+Outcome<sys::UniqueFd> create_tree(const TempDir& in, const std::string& name) {
+  const std::string tree = name + "/" + kLayerTree;
+  for (const std::string& directory : {name, tree}) {
+    if (const auto made = make_dir(in.fd(), directory, 0700); !made) {
+      return refuse("cannot make '" + in.path() + "/" + directory + "'", made.error());
+    }
   }
-  sys::UniqueFd fd(::open(tree.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd) return refuse("cannot open '" + tree + "'", Errno::last());
-  return fd;
+  auto fd = open_dir(in.fd(), tree);
+  if (!fd) return refuse("cannot open '" + in.path() + "/" + tree + "'", fd.error());
+  return std::move(*fd);
 }
 
 Outcome<void> read_to_end(LayerStream& stream) {
@@ -96,16 +97,17 @@ class Stager {
 
   Outcome<void> stage(std::size_t index) {
     StagedLayer& layer = layers_[index];
-    const std::string base = temporary_.path() + "/" + std::to_string(index);
+    const std::string base = std::to_string(index);
+    layer.place = temporary_.fd();
     sys::UniqueFd blob;
     if (layer.want_blob) {
-      layer.blob_path = base + ".blob";
-      LAYERFS_TRY_ASSIGN(blob, create_blob(layer.blob_path));
+      layer.blob_name = base + ".blob";
+      LAYERFS_TRY_ASSIGN(blob, create_blob(temporary_, layer.blob_name));
     }
     LayerStream stream(layer.input, blob ? blob.get() : -1, &progress_of_[index]->done);
     if (layer.want_tree) {
-      layer.layer_path = base + ".layer";
-      LAYERFS_TRY_ASSIGN(const sys::UniqueFd tree, create_tree(layer.layer_path));
+      layer.layer_name = base + ".layer";
+      LAYERFS_TRY_ASSIGN(const sys::UniqueFd tree, create_tree(temporary_, layer.layer_name));
       LAYERFS_TRY_ASSIGN(layer.notes, unpack_layer(stream, tree.get(), format_));
     } else {
       LAYERFS_TRY(read_to_end(stream));

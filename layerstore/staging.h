@@ -24,8 +24,9 @@ struct StagedLayer {
 
   std::optional<LayerDigests> digests{};  // once staged
   std::optional<TreeNotes> notes{};       // once unpacked
-  std::string blob_path{};                // absolute; empty: not wanted
-  std::string layer_path{};               // absolute, holds the tree; empty: not wanted
+  int place = -1;                         // where it is staged: the temporary directory, borrowed
+  std::string blob_name{};                // in there; empty: not wanted
+  std::string layer_name{};               // in there, holds the tree; empty: not wanted
   std::string key{};                      // the directory's name to be, once that is known
 };
 

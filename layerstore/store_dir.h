@@ -7,16 +7,21 @@
 #include <vector>
 
 #include "fs/sys/failure.h"
+#include "fs/sys/trusted_dir.h"
 #include "fs/sys/unique_fd.h"
 
 namespace layerfs::store {
 
-// Thread-safe: immutable after opening.
+// Thread-safe: immutable after opening. Whoever can change a store decides what its user mounts and
+// removes, so it is opened only if that is the caller or root alone (sys::open_trusted), down to
+// the directories that it keeps its things in, none of which is a symlink. Behind that everything
+// is reached from fd(), beneath it and without following (file_util.h).
 class StoreDir {
  public:
   static Outcome<StoreDir> open(const std::string& root);
   static Outcome<StoreDir> create(const std::string& root);
 
+  // Absolute, without symlinks: for sentences, and for the kernel where it takes no descriptor.
   const std::string& path() const { return path_; }
   std::string path(const std::string& name) const { return path_ + "/" + name; }
   int fd() const { return fd_.get(); }
@@ -31,9 +36,10 @@ class StoreDir {
 
  private:
   StoreDir(std::string path, sys::UniqueFd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
+  static Outcome<StoreDir> checked(sys::TrustedDir root);
   Outcome<sys::UniqueFd> lock(const char* name, int operation) const;
 
-  std::string path_;  // absolute
+  std::string path_;
   sys::UniqueFd fd_;
 };
 
@@ -46,15 +52,22 @@ class TempDir {
   TempDir& operator=(TempDir&&) = delete;
   ~TempDir();
 
-  const std::string& path() const { return path_; }
+  const std::string& path() const { return path_; }  // absolute, for sentences
   int fd() const { return fd_.get(); }
 
-  // The directory has been renamed into place: it stays, and with the descriptor its lock.
-  sys::UniqueFd release() { return std::move(fd_); }
+  // Renames it to what is no entry yet (EEXIST): there it stays, and with the descriptor its lock.
+  // Where that fails it remains what it was.
+  Result<sys::UniqueFd> move_to(int dirfd, const std::string& name);
 
  private:
-  TempDir(std::string path, sys::UniqueFd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
+  TempDir(sys::UniqueFd parent, std::string name, std::string path, sys::UniqueFd fd)
+      : parent_(std::move(parent)),
+        name_(std::move(name)),
+        path_(std::move(path)),
+        fd_(std::move(fd)) {}
 
+  sys::UniqueFd parent_;  // tmp/
+  std::string name_;
   std::string path_;
   sys::UniqueFd fd_;
 };

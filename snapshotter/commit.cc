@@ -1,8 +1,6 @@
 #include "snapshotter/commit.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -83,10 +81,11 @@ Answer<void> Snapshotter::Commit::find_chain() {
 }
 
 Answer<void> Snapshotter::Commit::measure() {
-  const std::string path = owner_.workplaces_->upper(*row_.dir);
-  const sys::UniqueFd upper(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
-  const Result<Usage> usage = upper ? disk_usage(upper.get()) : fail(errno);
-  if (!usage) return refuse("cannot measure '" + path + "'", usage.error());
+  const Result<sys::UniqueFd> upper = store::open_dir(owner_.workplaces_->fd(), *row_.dir + "/fs");
+  const Result<Usage> usage = upper ? disk_usage(upper->get()) : fail(upper.error());
+  if (!usage) {
+    return refuse("cannot measure '" + owner_.workplaces_->upper(*row_.dir) + "'", usage.error());
+  }
   usage_ = *usage;
   return {};
 }
@@ -105,11 +104,10 @@ Answer<void> Snapshotter::Commit::write_record() const {
   record.entries = static_cast<std::uint64_t>(usage_.inodes);
   record.has_root = true;
   record.parent_chain = parent_chain_;
-  const std::string path = owner_.workplaces_->path(*row_.dir);
-  const sys::UniqueFd dir(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const Result<sys::UniqueFd> dir = store::open_dir(owner_.workplaces_->fd(), *row_.dir);
   const Result<void> written =
-      dir ? store::replace_file(dir.get(), store::kLayerRecord, store::write_layer_record(record))
-          : fail(errno);
+      dir ? store::replace_file(dir->get(), store::kLayerRecord, store::write_layer_record(record))
+          : fail(dir.error());
   if (!written) return refuse("cannot write the record of a layer", written.error());
   return {};
 }
@@ -120,7 +118,8 @@ Answer<void> Snapshotter::Commit::complete() {
   if (owner_.options_.sync && ::syncfs(owner_.store_.dir().fd()) != 0) {
     return refuse("cannot write the layer to disk", Errno::last());
   }
-  for (const std::string& problem : store::index_layers({owner_.workplaces_->path(*row_.dir)}, 1)) {
+  for (const std::string& problem :
+       store::index_layers({{owner_.workplaces_->fd(), *row_.dir}}, 1)) {
     spdlog::warn("{}", problem);
   }
   return {};
@@ -150,8 +149,7 @@ Answer<void> Snapshotter::Commit::publish(const Layers::Locked& locked) {
     take_back(locked, key, true);
     return done;
   }
-  const std::string work = owner_.store_.dir().path(Layers::directory(key));
-  static_cast<void>(store::remove_tree(AT_FDCWD, work + "/work"));
+  static_cast<void>(store::remove_tree(owner_.store_.dir().fd(), Layers::directory(key) + "/work"));
   return {};
 }
 
@@ -159,24 +157,27 @@ Answer<void> Snapshotter::Commit::move_in(const std::string& key) const {
   const int store = owner_.store_.dir().fd();
   const int workplaces = owner_.workplaces_->fd();
   const std::string to = Layers::directory(key);
-  if (::renameat2(workplaces, row_.dir->c_str(), store, to.c_str(), RENAME_NOREPLACE) != 0) {
-    return refuse("cannot move a layer to '" + owner_.store_.dir().path(to) + "'", Errno::last());
+  const Result<void> moved = store::move_entry(workplaces, *row_.dir, store, to, RENAME_NOREPLACE);
+  if (!moved) {
+    return refuse("cannot move a layer to '" + owner_.store_.dir().path(to) + "'", moved.error());
   }
-  const sys::UniqueFd layers(::openat(store, store::kLayers, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!layers || ::fsync(layers.get()) != 0 || ::fsync(workplaces) != 0) {
-    const Errno error = Errno::last();
-    static_cast<void>(::renameat(store, to.c_str(), workplaces, row_.dir->c_str()));
-    return refuse("cannot write '" + owner_.store_.dir().path(store::kLayers) + "' to disk", error);
-  }
-  return {};
+  Result<void> synced = store::sync_dir(store, store::kLayers);
+  if (synced) synced = store::sync_dir(workplaces, ".");
+  if (synced) return {};
+  static_cast<void>(store::move_entry(store, to, workplaces, *row_.dir));
+  return refuse("cannot write '" + owner_.store_.dir().path(store::kLayers) + "' to disk",
+                synced.error());
 }
 
 // As it was before; what cannot be taken back now, the next cleanup or start takes back.
 void Snapshotter::Commit::take_back(const Layers::Locked& locked, const std::string& key,
                                     bool moved) {
-  if (moved && ::renameat(owner_.store_.dir().fd(), Layers::directory(key).c_str(),
-                          owner_.workplaces_->fd(), row_.dir->c_str()) != 0) {
-    spdlog::error("the layer '{}' cannot be moved back (errno {})", key, errno);
+  const Result<void> back =
+      moved ? store::move_entry(owner_.store_.dir().fd(), Layers::directory(key),
+                                owner_.workplaces_->fd(), *row_.dir)
+            : Result<void>();
+  if (!back) {
+    spdlog::error("the layer '{}' cannot be moved back (errno {})", key, back.error().code());
     return;
   }
   const Answer<void> cleared = with_reserve(

@@ -57,8 +57,8 @@ std::string Layers::tree(const std::string& key) const {
 }
 
 std::string Layers::index(const std::string& key) const {
-  std::string path = store_.dir().path(directory(key)) + "/" + store::kLayerIndex;
-  return ::access(path.c_str(), R_OK) == 0 ? path : "";
+  const std::string name = directory(key) + "/" + store::kLayerIndex;
+  return store::open_file(store_.dir().fd(), name, O_RDONLY) ? store_.dir().path(name) : "";
 }
 
 std::optional<store::KnownChain> Layers::find(const store::Digest& chain) {

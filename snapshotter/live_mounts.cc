@@ -15,6 +15,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "fs/sys/file.h"
+#include "fs/sys/trusted_dir.h"
 #include "fs/sys/unique_fd.h"
 #include "layerstore/file_util.h"
 
@@ -76,9 +78,12 @@ Outcome<void> run_program(std::vector<std::string> words) {
 
 Answer<LiveMounts> LiveMounts::open(const store::StoreDir& store, std::string program) {
   if (const Result<void> made = store::make_dir(store.fd(), kBase, 0700); !made) {
-    return refuse("cannot make '" + store.path(kBase) + "'", made.error());
+    return store::refuse_entry("cannot make '" + store.path(kBase) + "'", made.error());
   }
-  return LiveMounts(store.path(kBase), std::move(program));
+  Result<sys::UniqueFd> fd = store::open_dir(store.fd(), kBase);
+  if (!fd) return store::refuse_entry("cannot open '" + store.path(kBase) + "'", fd.error());
+  LAYERFS_TRY(sys::check_trusted(fd->get(), store.path(kBase)));
+  return LiveMounts(std::move(*fd), store.path(kBase), std::move(program));
 }
 
 Answer<std::string> LiveMounts::ensure(std::int64_t id, const MountPlan& plan) const {
@@ -86,14 +91,14 @@ Answer<std::string> LiveMounts::ensure(std::int64_t id, const MountPlan& plan) c
   const State state = state_of(point);
   if (state == State::kLive) return point;
   if (state == State::kDead) LAYERFS_TRY(drop(id));
-  if (const Result<void> made = store::make_dir(AT_FDCWD, point.c_str(), 0700); !made) {
+  if (const Result<void> made = store::make_dir(fd_.get(), std::to_string(id), 0700); !made) {
     return refuse("cannot make '" + point + "'", made.error());
   }
   const std::string options = fmt::format("{}", fmt::join(layerfs_options(plan), ","));
   if (const Outcome<void> done =
           run_program({program_, "mount", "-o", options + ",dev,suid", point});
       !done) {
-    ::rmdir(point.c_str());
+    static_cast<void>(remove_point(id));
     return tl::make_unexpected(done.error());
   }
   return point;
@@ -102,8 +107,8 @@ Answer<std::string> LiveMounts::ensure(std::int64_t id, const MountPlan& plan) c
 Answer<void> LiveMounts::drop(std::int64_t id) const {
   const std::string point = path(id);
   {
-    const sys::UniqueFd root(::open(point.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (root && state_of(point) == State::kLive && ::syncfs(root.get()) != 0) {
+    const Result<sys::UniqueFd> root = store::open_dir(fd_.get(), std::to_string(id));
+    if (root && state_of(point) == State::kLive && ::syncfs(root->get()) != 0) {
       return refuse("cannot write '" + point + "' to disk", Errno::last());
     }
   }
@@ -114,13 +119,18 @@ Answer<void> LiveMounts::drop(std::int64_t id) const {
       return refuse("cannot unmount '" + point + "'", Errno::last());
     }
   }
-  if (::rmdir(point.c_str()) == 0 || errno == ENOENT) return {};
-  return refuse("cannot remove '" + point + "'", Errno::last());
+  return remove_point(id);
+}
+
+Answer<void> LiveMounts::remove_point(std::int64_t id) const {
+  const Result<void> removed = sys::remove_dir(fd_.get(), std::to_string(id).c_str());
+  if (removed || removed.error().code() == ENOENT) return {};
+  return refuse("cannot remove '" + path(id) + "'", removed.error());
 }
 
 Answer<void> LiveMounts::keep_only(const std::vector<std::int64_t>& ids) const {
   const std::set<std::int64_t> kept(ids.begin(), ids.end());
-  const Result<std::vector<std::string>> names = store::list_dir(AT_FDCWD, base_.c_str());
+  const Result<std::vector<std::string>> names = store::list_dir(fd_.get(), ".");
   if (!names) return refuse("cannot list '" + base_ + "'", names.error());
   for (const std::string& name : *names) {
     std::int64_t id = 0;

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "fs/sys/unique_fd.h"
 #include "layerstore/store_dir.h"
 #include "snapshotter/mount_plan.h"
 #include "snapshotter/refusal.h"
@@ -27,10 +28,12 @@ class LiveMounts {
   Answer<void> keep_only(const std::vector<std::int64_t>& ids) const;
 
  private:
-  LiveMounts(std::string base, std::string program)
-      : base_(std::move(base)), program_(std::move(program)) {}
+  LiveMounts(sys::UniqueFd fd, std::string base, std::string program)
+      : fd_(std::move(fd)), base_(std::move(base)), program_(std::move(program)) {}
+  Answer<void> remove_point(std::int64_t id) const;
   std::string path(std::int64_t id) const { return base_ + "/" + std::to_string(id); }
 
+  sys::UniqueFd fd_;  // of base_
   std::string base_;
   std::string program_;
 };

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "layerstore/file_util.h"
+
 namespace layerfs::snapshotter {
 
 namespace {
@@ -12,10 +14,10 @@ constexpr off_t kSize = 256 << 10;
 
 }  // namespace
 
-Answer<Reserve> Reserve::open(const std::string& path) {
-  sys::UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!fd) return refuse("cannot open '" + path + "'", Errno::last());
-  Reserve reserve(std::move(fd));
+Answer<Reserve> Reserve::open(const store::StoreDir& store, const std::string& name) {
+  Result<sys::UniqueFd> fd = store::open_file(store.fd(), name, O_RDWR | O_CREAT);
+  if (!fd) return store::refuse_entry("cannot open '" + store.path(name) + "'", fd.error());
+  Reserve reserve(std::move(*fd));
   reserve.refill();
   return reserve;
 }

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "fs/sys/unique_fd.h"
+#include "layerstore/store_dir.h"
 #include "snapshotter/refusal.h"
 
 namespace layerfs::snapshotter {
@@ -13,7 +14,7 @@ namespace layerfs::snapshotter {
 class Reserve {
  public:
   // As much as the disk has room for.
-  static Answer<Reserve> open(const std::string& path);
+  static Answer<Reserve> open(const store::StoreDir& store, const std::string& name);
 
   void give_up() const;
   void refill() const;

@@ -1,10 +1,10 @@
 #include "snapshotter/snapshotter.h"
 
-#include <fcntl.h>
-
 #include <algorithm>
 #include <utility>
 
+#include "layerstore/file_util.h"
+#include "layerstore/layer_dir.h"
 #include "snapshotter/check.h"
 #include "snapshotter/disk_usage.h"
 #include "snapshotter/filter.h"
@@ -17,9 +17,9 @@ namespace {
 
 constexpr int kPage = 100;
 
-Outcome<Usage> usage_of(const std::string& path) {
-  const sys::UniqueFd dir(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
-  const Result<Usage> usage = dir ? disk_usage(dir.get()) : fail(errno);
+Outcome<Usage> usage_of(int dirfd, const std::string& path) {
+  const Result<sys::UniqueFd> dir = store::open_dir(dirfd, path);
+  const Result<Usage> usage = dir ? disk_usage(dir->get()) : fail(dir.error());
   if (!usage) return refuse("cannot measure '" + path + "'", usage.error());
   return *usage;
 }
@@ -110,7 +110,8 @@ Answer<void> Snapshotter::adopt_reference(const std::string& parent, const std::
   // Again, now that it cannot be collected.
   const std::optional<store::KnownChain> found = layers_->find(chain);
   if (!found) return deny(Code::kInternal, "the layer " + chain.text() + " has just been removed");
-  LAYERFS_TRY_ASSIGN(const Usage usage, usage_of(layers_->tree(found->key)));
+  LAYERFS_TRY_ASSIGN(const Usage usage, usage_of(store_.dir().fd(), Layers::directory(found->key) +
+                                                                        "/" + store::kLayerTree));
   LAYERFS_TRY(layers_->pin(locked, found->key));
   const CommittedLayer committed{found->key, chain.hex(), usage};
   const Labels labels{{kRefLabel, chain.text()}};
@@ -234,7 +235,7 @@ Answer<Usage> Snapshotter::usage(const std::string& key) {
   LAYERFS_TRY(check_key(key, "key"));
   LAYERFS_TRY_ASSIGN(const Row row, catalog_.find(key));
   if (row.kind != Kind::kActive) return row.usage;
-  LAYERFS_TRY_ASSIGN(const Usage usage, usage_of(workplaces_->upper(*row.dir)));
+  LAYERFS_TRY_ASSIGN(const Usage usage, usage_of(workplaces_->fd(), *row.dir + "/fs"));
   return usage;
 }
 

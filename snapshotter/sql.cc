@@ -82,7 +82,8 @@ std::optional<std::string> Statement::optional_text(int column) const {
 Answer<Connection> Connection::open(const std::string& path) {
   sqlite3* raw = nullptr;
   const int status = ::sqlite3_open_v2(
-      path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX,
+      path.c_str(), &raw,
+      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX | SQLITE_OPEN_NOFOLLOW,
       nullptr);
   Connection connection(raw);
   if (status != SQLITE_OK) return database_refusal(raw);

@@ -48,7 +48,7 @@ class Statement {
 // Not thread-safe: one thread at a time. Errors that mean a full disk are Code::kExhausted.
 class Connection {
  public:
-  // Opens or makes the file. What is committed is on the disk.
+  // Opens or makes the file, to which no symlink leads. What is committed is on the disk.
   static Answer<Connection> open(const std::string& path);
 
   Answer<Statement> prepare(std::string_view sql) const;

@@ -1,8 +1,6 @@
 // Opening a store for service, and what an earlier process left half done.
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <set>
@@ -17,20 +15,32 @@ namespace layerfs::snapshotter {
 namespace {
 
 constexpr const char* kHome = "containerd";
+constexpr const char* kDatabase = "metadata.db";
 
 // One server per store.
 Outcome<sys::UniqueFd> lock_home(const store::StoreDir& store) {
   if (const Result<void> made = store::make_dir(store.fd(), kHome, 0700); !made) {
-    return refuse("cannot make '" + store.path(kHome) + "'", made.error());
+    return store::refuse_entry("cannot make '" + store.path(kHome) + "'", made.error());
   }
   const std::string name = std::string(kHome) + "/lock";
-  sys::UniqueFd fd(::openat(store.fd(), name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (!fd) return refuse("cannot open '" + store.path(name) + "'", Errno::last());
-  if (::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) return fd;
+  Result<sys::UniqueFd> fd = store::open_file(store.fd(), name, O_RDWR | O_CREAT);
+  if (!fd) return store::refuse_entry("cannot open '" + store.path(name) + "'", fd.error());
+  if (::flock(fd->get(), LOCK_EX | LOCK_NB) == 0) return std::move(*fd);
   if (errno == EWOULDBLOCK) {
     return refuse("another layerfs-snapshotter serves the store '" + store.path() + "'", EBUSY);
   }
   return refuse("cannot lock '" + store.path(name) + "'", Errno::last());
+}
+
+// SQLite opens its files by their names: none of them is anything but a file.
+Outcome<void> check_database(const store::StoreDir& store) {
+  for (const char* end : {"", "-wal", "-shm", "-journal"}) {
+    const std::string name = std::string(kHome) + "/" + kDatabase + end;
+    const Result<sys::UniqueFd> fd = store::open_file(store.fd(), name, O_RDONLY);
+    if (fd || fd.error().code() == ENOENT) continue;
+    return store::refuse_entry("cannot open '" + store.path(name) + "'", fd.error());
+  }
+  return {};
 }
 
 }  // namespace
@@ -44,8 +54,9 @@ Answer<std::unique_ptr<Snapshotter>> Snapshotter::open(const std::string& root,
                                      "(: , \\ \" '): choose another --root");
   }
   LAYERFS_TRY_ASSIGN(sys::UniqueFd lock, lock_home(store.dir()));
+  LAYERFS_TRY(check_database(store.dir()));
   LAYERFS_TRY_ASSIGN(Catalog catalog,
-                     Catalog::open(store.dir().path(std::string(kHome) + "/metadata.db")));
+                     Catalog::open(store.dir().path(std::string(kHome) + "/" + kDatabase)));
   std::unique_ptr<Snapshotter> snapshotter(
       new Snapshotter(std::move(store), options, std::move(lock), std::move(catalog)));
   LAYERFS_TRY(snapshotter->start());
@@ -55,7 +66,7 @@ Answer<std::unique_ptr<Snapshotter>> Snapshotter::open(const std::string& root,
 Answer<void> Snapshotter::start() {
   LAYERFS_TRY_ASSIGN(layers_, Layers::open(store_));
   LAYERFS_TRY_ASSIGN(workplaces_, Workplaces::open(store_.dir()));
-  LAYERFS_TRY_ASSIGN(reserve_, Reserve::open(store_.dir().path(std::string(kHome) + "/reserve")));
+  LAYERFS_TRY_ASSIGN(reserve_, Reserve::open(store_.dir(), std::string(kHome) + "/reserve"));
   LAYERFS_TRY_ASSIGN(live_mounts_, LiveMounts::open(store_.dir(), options_.helper));
   store::remove_orphans(store_.dir());
   LAYERFS_TRY(sweep());
@@ -69,10 +80,12 @@ Answer<void> Snapshotter::start() {
 Answer<void> Snapshotter::take_back_publishing(const Row& row) {
   const std::string from = Layers::directory(*row.publishing);
   LAYERFS_TRY_ASSIGN(const bool there, workplaces_->exists(*row.dir));
-  if (!there &&
-      ::renameat(store_.dir().fd(), from.c_str(), workplaces_->fd(), row.dir->c_str()) != 0 &&
-      errno != ENOENT) {
-    return refuse("cannot move '" + store_.dir().path(from) + "' back", Errno::last());
+  if (!there) {
+    const Result<void> moved =
+        store::move_entry(store_.dir().fd(), from, workplaces_->fd(), *row.dir);
+    if (!moved && moved.error().code() != ENOENT) {
+      return refuse("cannot move '" + store_.dir().path(from) + "' back", moved.error());
+    }
   }
   return catalog_.set_publishing(row.id, std::nullopt);
 }

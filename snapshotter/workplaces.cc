@@ -1,6 +1,5 @@
 #include "snapshotter/workplaces.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +10,7 @@
 #include <spdlog/spdlog.h>
 
 #include "fs/sys/file.h"
+#include "fs/sys/trusted_dir.h"
 #include "layerstore/file_util.h"
 #include "layerstore/root_attributes.h"
 
@@ -19,7 +19,6 @@ namespace layerfs::snapshotter {
 namespace {
 
 constexpr const char* kBase = "containerd/snapshots";
-constexpr int kOpenDir = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW;
 
 std::string random_id() {
   std::random_device device;
@@ -32,25 +31,25 @@ Outcome<void> fill(const store::TempDir& temporary, const std::vector<store::Lay
       return refuse("cannot make '" + temporary.path() + "/" + name + "'", made.error());
     }
   }
-  const sys::UniqueFd upper(::openat(temporary.fd(), "fs", kOpenDir));
+  const Result<sys::UniqueFd> upper = store::open_dir(temporary.fd(), "fs");
   // Whatever the server's umask is.
-  if (!upper || ::fchmod(upper.get(), 0755) != 0) {
-    return refuse("cannot open '" + temporary.path() + "/fs'", Errno::last());
+  if (!upper || ::fchmod(upper->get(), 0755) != 0) {
+    return refuse("cannot open '" + temporary.path() + "/fs'",
+                  upper ? Errno::last() : upper.error());
   }
-  return store::give_root_attributes(upper.get(), layers);
+  return store::give_root_attributes(upper->get(), layers);
 }
 
 }  // namespace
 
 Answer<Workplaces> Workplaces::open(const store::StoreDir& store) {
   if (Result<void> made = store::make_dir(store.fd(), kBase, 0700); !made) {
-    return refuse("cannot make '" + store.path(kBase) + "'", made.error());
+    return store::refuse_entry("cannot make '" + store.path(kBase) + "'", made.error());
   }
-  sys::UniqueFd fd(::openat(store.fd(), kBase, kOpenDir));
-  if (!fd) {
-    return refuse("cannot open '" + store.path(kBase) + "'", Errno::last());
-  }
-  return Workplaces(store, std::move(fd));
+  Result<sys::UniqueFd> fd = store::open_dir(store.fd(), kBase);
+  if (!fd) return store::refuse_entry("cannot open '" + store.path(kBase) + "'", fd.error());
+  LAYERFS_TRY(sys::check_trusted(fd->get(), store.path(kBase)));
+  return Workplaces(store, std::move(*fd));
 }
 
 Answer<std::string> Workplaces::make(const std::vector<store::Layer>& layers) const {
@@ -58,13 +57,10 @@ Answer<std::string> Workplaces::make(const std::vector<store::Layer>& layers) co
   LAYERFS_TRY(fill(temporary, layers));
   while (true) {
     const std::string id = random_id();
-    if (::renameat2(AT_FDCWD, temporary.path().c_str(), fd_.get(), id.c_str(), RENAME_NOREPLACE) ==
-        0) {
-      temporary.release();
-      return id;
-    }
-    if (errno != EEXIST) {
-      return refuse("cannot make '" + path(id) + "'", Errno::last());
+    const Result<sys::UniqueFd> moved = temporary.move_to(fd_.get(), id);
+    if (moved) return id;
+    if (moved.error().code() != EEXIST) {
+      return refuse("cannot make '" + path(id) + "'", moved.error());
     }
   }
 }

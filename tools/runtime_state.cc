@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -13,13 +12,14 @@
 #include <fstream>
 #include <map>
 #include <optional>
+#include <span>
 #include <sstream>
 #include <utility>
 
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "fs/sys/unique_fd.h"
+#include "fs/sys/file.h"
+#include "layerstore/file_util.h"
 
 namespace layerfs::tools {
 
@@ -61,34 +61,45 @@ MountRecord from_json(const json& object) {
   return record;
 }
 
-std::optional<MountRecord> read_record(const stdfs::path& file) {
-  std::ifstream stream(file);
+// Empty: there is no place for it.
+std::string runtime_path() {
+  const char* runtime = std::getenv("XDG_RUNTIME_DIR");
+  if (::geteuid() == 0 && ::access("/run", W_OK) == 0) return "/run/layerfs";
+  if (runtime != nullptr && *runtime != '\0') return std::string(runtime) + "/layerfs";
+  return {};
+}
+
+std::optional<MountRecord> read_record(int directory, const std::string& name) {
+  constexpr std::size_t kLimit = 16 << 20;
+  const Result<std::string> text = store::read_file(directory, name, kLimit);
+  if (!text) return std::nullopt;
   try {
-    return from_json(json::parse(stream));
+    return from_json(json::parse(*text));
   } catch (const json::exception&) {
     return std::nullopt;
   }
 }
 
-bool is_locked_by_daemon(const stdfs::path& file) {
-  const sys::UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
-  return fd && ::flock(fd.get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+bool is_locked_by_daemon(int directory, const std::string& name) {
+  const Result<sys::UniqueFd> fd = store::open_file(directory, name, O_RDONLY);
+  return fd && ::flock(fd->get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
 }
 
 // By device number: the kernel gives each mount its own while it lives.
 std::map<dev_t, MountRecord> read_records() {
   std::map<dev_t, MountRecord> records;
-  const std::string directory = runtime_directory();
-  if (directory.empty()) return records;
-  std::error_code none;  // no directory, no records
-  for (const auto& entry : stdfs::directory_iterator(directory, none)) {
-    if (entry.path().extension() != ".json") continue;
-    const auto record = read_record(entry.path());
-    if (record && is_locked_by_daemon(entry.path())) {
+  const auto directory = sys::open_trusted(runtime_path());
+  if (!directory) return records;  // no directory of ours, no records
+  const auto names = store::list_dir(directory->fd.get(), ".");
+  for (const std::string& name : names.value_or(std::vector<std::string>())) {
+    if (!name.ends_with(".json")) continue;
+    const auto record = read_record(directory->fd.get(), name);
+    if (record && is_locked_by_daemon(directory->fd.get(), name)) {
       const auto [place, is_new] = records.emplace(record->device, *record);
       if (!is_new && place->second.since < record->since) place->second = *record;
     } else {
-      stdfs::remove(entry.path(), none);
+      // What stays is looked at again the next time.
+      static_cast<void>(sys::unlink_at(directory->fd.get(), name.c_str()));
     }
   }
   return records;
@@ -134,33 +145,38 @@ std::optional<LiveMount> mount_of(const std::string& line) {
 
 }  // namespace
 
-std::string runtime_directory() {
-  const char* runtime = std::getenv("XDG_RUNTIME_DIR");
-  if (::geteuid() == 0 && ::access("/run", W_OK) == 0) return "/run/layerfs";
-  if (runtime != nullptr && *runtime != '\0') return std::string(runtime) + "/layerfs";
-  return {};
+Outcome<sys::TrustedDir> runtime_directory() {
+  const std::string path = runtime_path();
+  if (path.empty()) {
+    return refuse("there is no directory for what runs: set XDG_RUNTIME_DIR to one of yours",
+                  ENOENT);
+  }
+  return sys::make_trusted(path, 0700);
 }
 
 RecordFile::RecordFile(const MountRecord& record) {
-  const std::string directory = runtime_directory();
-  if (directory.empty() || (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST)) return;
-  const std::string path = fmt::format("{}/{}.json", directory, record.pid);
-  const std::string temporary = path + ".new";
-  sys::UniqueFd file(
-      ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!file || ::flock(file.get(), LOCK_EX | LOCK_NB) != 0) return;
+  auto directory = runtime_directory();
+  if (!directory) return;
+  const int fd = directory->fd.get();
+  const std::string name = std::to_string(record.pid) + ".json";
+  const std::string temporary = name + ".new";
+  // What a killed process of this number left.
+  static_cast<void>(sys::unlink_at(fd, temporary.c_str()));
+  auto file = store::open_file(fd, temporary, O_WRONLY | O_CREAT | O_EXCL);
+  if (!file || ::flock(file->get(), LOCK_EX | LOCK_NB) != 0) return;
   const std::string text = as_written(to_json(record)) + "\n";
-  if (::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()) ||
-      ::rename(temporary.c_str(), path.c_str()) != 0) {
-    ::unlink(temporary.c_str());
+  if (!store::write_all(file->get(), std::as_bytes(std::span(text))) ||
+      !sys::rename_at(fd, temporary.c_str(), fd, name.c_str())) {
+    static_cast<void>(sys::unlink_at(fd, temporary.c_str()));
     return;
   }
-  path_ = path;
-  lock_ = std::move(file);
+  directory_ = std::move(directory->fd);
+  name_ = name;
+  lock_ = std::move(*file);
 }
 
 RecordFile::~RecordFile() {
-  if (!path_.empty()) ::unlink(path_.c_str());
+  if (!name_.empty()) static_cast<void>(sys::unlink_at(directory_.get(), name_.c_str()));
 }
 
 Outcome<std::vector<LiveMount>> live_mounts() {

@@ -9,13 +9,15 @@
 #include <vector>
 
 #include "fs/sys/failure.h"
+#include "fs/sys/trusted_dir.h"
 #include "fs/sys/unique_fd.h"
 
 namespace layerfs::tools {
 
-// Where what runs leaves word of itself: /run/layerfs for root, else $XDG_RUNTIME_DIR/layerfs. It
-// need not be there yet. Empty if there is neither.
-std::string runtime_directory();
+// Where what runs leaves word of itself: /run/layerfs for root, else $XDG_RUNTIME_DIR/layerfs,
+// which is made if need be. Refuses where there is neither, or somebody else than the caller and
+// root can change it: what lies there is believed, and removed.
+Outcome<sys::TrustedDir> runtime_directory();
 
 // What a daemon says of its mount.
 struct MountRecord {
@@ -49,7 +51,8 @@ class RecordFile {
   ~RecordFile();
 
  private:
-  std::string path_;
+  sys::UniqueFd directory_;
+  std::string name_;  // empty: nothing was written
   sys::UniqueFd lock_;
 };
 

@@ -47,6 +47,37 @@ TEST_F(Restart, RemovesWhatHasNoRow) {
   expect_consistent();
 }
 
+// Whoever could write the store once has left it.
+TEST_F(Restart, DoesNotFollowWhatWasPutInPlaceOfItsFiles) {
+  const fs::path outside = root().parent_path() / "outside";
+  write_file(outside / "victim", "untouched");
+  stop();
+  for (const char* name : {"metadata.db", "metadata.db-wal", "lock", "reserve", "mounts"}) {
+    const fs::path file = root() / "containerd" / name;
+    fs::remove_all(file);
+    for (const char* target : {"victim", "new"}) {
+      fs::create_symlink(outside / target, file);
+      const auto opened = snapshotter::Snapshotter::open(root(), {});
+      ASSERT_FALSE(opened) << name;
+      EXPECT_THAT(opened.error().sentence, HasSubstr("symbolic link")) << name;
+      fs::remove(file);
+    }
+    EXPECT_EQ(read_file(outside / "victim"), "untouched");
+    EXPECT_FALSE(fs::exists(outside / "new"));
+  }
+}
+
+TEST_F(Restart, RefusesAStoreThatAnotherCanChange) {
+  stop();
+  for (const char* name : {"containerd", "containerd/snapshots", "containerd/mounts"}) {
+    ASSERT_EQ(::chown((root() / name).c_str(), 1000, 1000), 0);
+    const auto opened = snapshotter::Snapshotter::open(root(), {});
+    ASSERT_FALSE(opened) << name;
+    EXPECT_THAT(opened.error().sentence, HasSubstr("belongs to user 1000")) << name;
+    ASSERT_EQ(::chown((root() / name).c_str(), 0, 0), 0);
+  }
+}
+
 TEST_F(Restart, PinsAgainWhatIsUsed) {
   layer("base", "", "true");
   stop();

@@ -7,19 +7,17 @@
 #include <unistd.h>
 
 #include <array>
-#include <filesystem>
 #include <fstream>
 #include <sstream>
 
 #include "fs/sys/file.h"
+#include "fs/sys/trusted_dir.h"
 #include "layerstore/file_util.h"
 #include "tools/container/rootfs.h"
 
 namespace layerfs::tools {
 
 namespace {
-
-namespace stdfs = std::filesystem;
 
 constexpr const char* kRootfs = "rootfs";
 constexpr const char* kConfig = "config.json";
@@ -55,6 +53,23 @@ Outcome<std::vector<std::string>> write_etc_files(int bundle, const ContainerOpt
   return std::vector<std::string>{kHosts, kResolver};
 }
 
+// Whoever can change a bundle says what its container is.
+Outcome<void> fill_bundle(const std::string& directory) {
+  Outcome<sys::TrustedDir> bundle = sys::open_trusted(directory);
+  if (!bundle) {
+    return refuse("the bundle '" + directory + "' cannot be made: " + bundle.error().sentence,
+                  bundle.error().code);
+  }
+  const auto names = store::list_dir(bundle->fd.get(), ".");
+  if (!names || !names->empty()) {
+    return refuse("'" + directory + "' is not an empty directory; choose another for the bundle",
+                  EEXIST);
+  }
+  const auto rootfs = sys::make_dir(bundle->fd.get(), kRootfs, 0700);
+  if (!rootfs) return refuse("the bundle '" + directory + "' cannot be made", rootfs.error());
+  return {};
+}
+
 bool has_unified_cgroups() {
   struct statfs fs = {};
   return ::statfs("/sys/fs/cgroup", &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
@@ -69,25 +84,20 @@ Outcome<bool> make_bundle(const std::string& directory) {
   if (!made && errno != EEXIST) {
     return refuse("the bundle '" + directory + "' cannot be made", Errno::last());
   }
-  std::error_code failed;
-  if (!made && (!stdfs::is_empty(directory, failed) || failed)) {
-    return refuse("'" + directory + "' is not an empty directory; choose another for the bundle",
-                  EEXIST);
-  }
-  if (::mkdir(rootfs_of(directory).c_str(), 0700) != 0) {
-    const Errno error = Errno::last();
-    if (made) ::rmdir(directory.c_str());
-    return refuse("the bundle '" + directory + "' cannot be made", error);
-  }
-  return made;
+  auto filled = fill_bundle(directory);
+  if (filled) return made;
+  if (made) ::rmdir(directory.c_str());
+  return tl::make_unexpected(std::move(filled.error()));
 }
 
 void remove_bundle(const std::string& directory, bool with_directory) {
-  for (const char* name : {kConfig, kHosts, kResolver, "pid", "runtime.log"}) {
-    ::unlink((directory + "/" + name).c_str());
+  if (const auto bundle = sys::open_path(directory.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW)) {
+    for (const char* name : {kConfig, kHosts, kResolver, "pid", "runtime.log"}) {
+      static_cast<void>(sys::unlink_at(bundle->get(), name));
+    }
+    // Not a tree: if something is mounted there, it stays.
+    static_cast<void>(sys::remove_dir(bundle->get(), kRootfs));
   }
-  // Not a tree: if something is mounted there, it stays.
-  ::rmdir(rootfs_of(directory).c_str());
   if (with_directory) ::rmdir(directory.c_str());
 }
 

@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <cctype>
-#include <filesystem>
 #include <random>
 #include <sstream>
 
 #include <fmt/format.h>
 
+#include "fs/sys/trusted_dir.h"
 #include "layerstore/quote.h"
 #include "layerstore/store.h"
 #include "tools/command_line.h"
@@ -52,15 +52,10 @@ Outcome<void> check_name(const std::string& name) {
 
 // A bundle of its own for each container.
 Outcome<std::string> bundle_directory(const std::string& name) {
-  const std::string base = runtime_directory();
-  if (base.empty()) {
-    return refuse("there is no directory for running containers: set XDG_RUNTIME_DIR", ENOENT);
-  }
-  std::error_code failed;
-  std::filesystem::create_directories(base + "/containers", failed);
-  if (failed) return refuse("'" + base + "/containers' cannot be made", Errno(failed.value()));
-  std::filesystem::permissions(base, std::filesystem::perms::owner_all, failed);
-  return base + "/containers/" + name;
+  LAYERFS_TRY_ASSIGN(const sys::TrustedDir base, runtime_directory());
+  const std::string containers = base.path + "/containers";
+  LAYERFS_TRY(sys::make_trusted(containers, 0700));
+  return containers + "/" + name;
 }
 
 class ContainerRun {

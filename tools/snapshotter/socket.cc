@@ -17,6 +17,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include "fs/sys/trusted_dir.h"
+
 namespace layerfs::snapshotter {
 
 namespace {
@@ -40,20 +42,11 @@ Outcome<void> check_directory(const std::string& path) {
   std::error_code error;
   const std::filesystem::path directory =
       std::filesystem::absolute(path, error).lexically_normal().parent_path();
-  std::filesystem::create_directories(directory.parent_path(), error);
-  if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) {
-    return refuse("cannot make '" + directory.string() + "'", Errno::last());
-  }
-  struct stat status;
-  if (::stat(directory.c_str(), &status) != 0) {
-    return refuse("cannot look at '" + directory.string() + "'", Errno::last());
-  }
-  if ((status.st_mode & 022) != 0 || (status.st_uid != ::geteuid() && status.st_uid != 0)) {
-    return refuse("others may write the directory '" + directory.string() +
-                      "': put the socket into one of mode 0700 with --address",
-                  EPERM);
-  }
-  return {};
+  const auto made = sys::make_trusted(directory, 0700);
+  if (made) return {};
+  return refuse("the socket cannot be made: " + made.error().sentence +
+                    "; --address puts the socket elsewhere",
+                made.error().code);
 }
 
 bool somebody_listens(const sockaddr_un& address) {
