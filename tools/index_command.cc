@@ -17,7 +17,15 @@ Outcome<sys::UniqueFd> open_directory(const std::string& path) {
   return fd;
 }
 
-Outcome<void> write_index(const std::string& layer, const std::string& file, bool user_xattr) {
+Outcome<layer::Whiteouts> spelling_of(const std::string& layer, int tree, const std::string& word) {
+  if (const auto named = layer::whiteouts_named(word)) return *named;
+  const auto found = layer::find_whiteouts(tree);
+  if (!found) return refuse("it cannot be seen who wrote '" + layer + "'", found.error());
+  return *found;
+}
+
+Outcome<void> write_index(const std::string& layer, const std::string& file, bool user_xattr,
+                          const std::string& whiteouts) {
   const std::filesystem::path path = std::filesystem::absolute(file);
   if (path.filename().empty()) return refuse("'" + file + "' names no file");
   LAYERFS_TRY_ASSIGN(const sys::UniqueFd tree, open_directory(layer));
@@ -28,7 +36,9 @@ Outcome<void> write_index(const std::string& layer, const std::string& file, boo
                       "', which must not change any more; write it elsewhere",
                   EINVAL);
   }
-  return layer::write_index(tree.get(), directory.get(), path.filename().c_str(), user_xattr);
+  LAYERFS_TRY_ASSIGN(const layer::Whiteouts spelling, spelling_of(layer, tree.get(), whiteouts));
+  return layer::write_index(tree.get(), directory.get(), path.filename().c_str(), user_xattr,
+                            spelling);
 }
 
 }  // namespace
@@ -37,16 +47,21 @@ int run_index(const Args& args, Io& io) {
   CommandLine line("Describe a directory in one file, so that mounts of it need not read it.",
                    "layerfs index");
   std::string layer, file;
+  std::string whiteouts = "auto";
   bool user_xattr = false;
   line.add_option("DIR", layer, "A directory that will not change any more").required();
   line.add_option("FILE", file, "The file to write, not within DIR").required();
   line.add_flag("--user-xattr", user_xattr,
                 "For mounts with userxattr: whiteouts and the like are marked by user.overlay.*");
+  line.add_option("--whiteouts", whiteouts,
+                  "overlay: `.wh.NAME` is a name; aufs: it is a whiteout of NAME; auto: as the "
+                  "mount option whiteouts")
+      .one_of({"auto", "overlay", "aufs"});
   line.footer(
       "layerfs mount -o lowerdir=DIR,layerindex=FILE ... uses it. Layers of the store have\n"
       "theirs already. An index that is not of DIR as it is now is not used.");
   if (const std::optional<int> status = line.parse(args, io)) return *status;
-  const Outcome<void> written = write_index(layer, file, user_xattr);
+  const Outcome<void> written = write_index(layer, file, user_xattr, whiteouts);
   return written ? kDone : report(io, written.error());
 }
 

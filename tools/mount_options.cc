@@ -78,6 +78,28 @@ Outcome<void> set_layer_indexes(const Option& option, MountRequest& request) {
   return {};
 }
 
+std::optional<std::optional<layer::Whiteouts>> parse_whiteouts(std::string_view word) {
+  if (word == "auto") return std::optional<layer::Whiteouts>();
+  const auto named = layer::whiteouts_named(word);
+  if (!named) return std::nullopt;
+  return named;
+}
+
+// One word for each lower directory, in their order, or one for all of them.
+Outcome<void> set_whiteouts(const Option& option, MountRequest& request) {
+  auto& whiteouts = request.mount.stack.whiteouts;
+  whiteouts.clear();
+  for (const std::string& word : split_directories(option.value.value_or(""))) {
+    const auto parsed = parse_whiteouts(word);
+    if (!parsed)
+      return refuse_value(option,
+                          "auto, overlay or aufs: one for all lower directories, or one "
+                          "for each, divided by colons");
+    whiteouts.push_back(*parsed);
+  }
+  return {};
+}
+
 Outcome<void> set_number(const Option& option, std::size_t& target) {
   const std::string_view value = option.value.value_or("");
   const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), target);
@@ -243,6 +265,7 @@ Outcome<void> apply_layer_option(const Option& option, MountRequest& request, bo
   if (option.key == "lowerdir") return set_lowerdirs(option, request);
   if (option.key == "lowerdir+" || option.key == "datadir+") return add_lowerdir(option, request);
   if (option.key == "layerindex") return set_layer_indexes(option, request);
+  if (option.key == "whiteouts") return set_whiteouts(option, request);
   if (option.key == "rootlayer") return set_root_layer(option, stack.root_lower);
   if (option.key == "upperdir") return set_directory(option, stack.upperdir);
   if (option.key == "workdir") return set_directory(option, stack.workdir);
@@ -374,6 +397,9 @@ Outcome<void> check_layers(const MountRequest& request) {
   }
   if (stack.layer_indexes.size() > stack.lowerdirs.size()) {
     return refuse("layerindex names more files than lowerdir has directories", EINVAL);
+  }
+  if (stack.whiteouts.size() > 1 && stack.whiteouts.size() != stack.lowerdirs.size()) {
+    return refuse("whiteouts needs one word for all lower directories, or one for each", EINVAL);
   }
   if (stack.root_lower >= stack.lowerdirs.size()) {
     return refuse("rootlayer names none of the lower directories", EINVAL);

@@ -16,6 +16,7 @@
 
 #include "fs/fuse/passthrough.h"
 #include "fs/fuse/session.h"
+#include "fs/layer/whiteouts.h"
 #include "fs/sys/file.h"
 #include "fs/sys/inode_marks.h"
 #include "fs/sys/mount.h"
@@ -46,6 +47,7 @@ void use_layers(const std::vector<store::Layer>& layers, op::StackOptions& stack
     (void)store::ensure_index(layer);
     stack.lowerdirs.push_back(layer.path);
     stack.layer_indexes.push_back(layer.index);
+    stack.whiteouts.emplace_back(layer::Whiteouts::kOverlay);
   }
   const auto rooted = std::ranges::find(layers, true, &store::Layer::has_root);
   if (rooted != layers.end()) {
@@ -141,16 +143,38 @@ bool is_held_up(const std::string& workdir) {
   return inner && (inner->immutable || inner->append_only);
 }
 
-// As kernel overlayfs: such a union is read-only, with what the upper has on top.
-void give_up_writing(op::StackOptions& stack, Io& io) {
-  warn(io, fmt::format("the workdir '{}' or its work/ is immutable or append-only (lsattr shows "
-                       "it); mounting read-only",
-                       stack.workdir));
+// How the whiteouts of the upper are spelt, if it is one of containers-storage.
+layer::Whiteouts whiteouts_of_upper(const std::string& upperdir) {
+  const auto dir = sys::open_path(upperdir.c_str(), O_PATH | O_DIRECTORY);
+  if (!dir) return layer::Whiteouts::kOverlay;  // The mount will tell.
+  return layer::find_upper_whiteouts(dir->get()).value_or(layer::Whiteouts::kOverlay);
+}
+
+// The union is read-only, with what the upper has on top.
+void give_up_writing(op::StackOptions& stack, layer::Whiteouts whiteouts) {
+  stack.whiteouts.insert(stack.whiteouts.begin(), whiteouts);
   stack.lowerdirs.insert(stack.lowerdirs.begin(), stack.upperdir);
   if (!stack.layer_indexes.empty()) stack.layer_indexes.insert(stack.layer_indexes.begin(), "");
   stack.root_lower = 0;
   stack.upperdir.clear();
   stack.workdir.clear();
+}
+
+// Uppers that cannot be written, or not without damage.
+void check_upper(op::StackOptions& stack, Io& io) {
+  const layer::Whiteouts whiteouts = whiteouts_of_upper(stack.upperdir);
+  if (whiteouts == layer::Whiteouts::kAufs) {
+    // podman, which only wants to read: to compare the layer with the one below.
+    spdlog::info("upperdir '{}' is an image's layer of containers-storage; mounting read-only",
+                 stack.upperdir);
+    return give_up_writing(stack, whiteouts);
+  }
+  // As kernel overlayfs.
+  if (!is_held_up(stack.workdir)) return;
+  warn(io, fmt::format("the workdir '{}' or its work/ is immutable or append-only (lsattr shows "
+                       "it); mounting read-only",
+                       stack.workdir));
+  give_up_writing(stack, whiteouts);
 }
 
 // A snapshot that was made for a mount which then failed holds nothing.
@@ -180,12 +204,13 @@ Outcome<Mounted> carry_out(MountOrder mount, Io& io) {
   Leases leases;
   if (names_layers(mount.request)) {
     LAYERFS_TRY(check_layers(mount.request));
+    if (options.stack.whiteouts.size() == 1)
+      options.stack.whiteouts.resize(options.stack.lowerdirs.size(), options.stack.whiteouts[0]);
     forget_ids_mapped_below(options.stack);
   } else {
     LAYERFS_TRY_ASSIGN(leases, resolve_image(mount));
   }
-  if (!options.stack.workdir.empty() && is_held_up(options.stack.workdir))
-    give_up_writing(options.stack, io);
+  if (!options.stack.workdir.empty()) check_upper(options.stack, io);
   // Only root of the machine can write trusted.overlay.*; kernel overlayfs asks for userxattr
   // there.
   if (!fuse::may_pass_through()) options.stack.user_xattr = true;

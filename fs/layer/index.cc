@@ -80,13 +80,14 @@ Outcome<std::unique_ptr<Index>> Index::open(int dirfd, const char* name) {
   return std::unique_ptr<Index>(new Index(std::move(mapping)));
 }
 
-Result<bool> Index::describes(int root_fd, bool user_xattr) const {
+Result<bool> Index::describes(int root_fd, bool user_xattr, Whiteouts whiteouts) const {
   struct stat st;
   if (::fstat(root_fd, &st) != 0) return fail(Errno::last());
   const format::Header& header = mapping_->header;
   return header.root_ino == st.st_ino && header.root_ctime == st.st_ctim.tv_sec &&
          header.root_ctime_ns == st.st_ctim.tv_nsec &&
-         ((header.flags & format::kUserXattr) != 0) == user_xattr;
+         ((header.flags & format::kUserXattr) != 0) == user_xattr &&
+         ((header.flags & format::kAufsWhiteouts) != 0) == (whiteouts == Whiteouts::kAufs);
 }
 
 Result<std::optional<IndexedEntry>> Index::find(IndexSlot dir, std::string_view name) const {

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string_view>
 
+#include "fs/layer/whiteouts.h"
 #include "fs/sys/failure.h"
 #include "fs/sys/result.h"
 
@@ -67,8 +68,10 @@ class Index {
   Index(const Index&) = delete;
   Index& operator=(const Index&) = delete;
 
-  // Whether this was written for the layer whose root is `root_fd`, and for marks with that prefix.
-  Result<bool> describes(int root_fd, bool user_xattr) const;
+  // Whether this was written for the layer whose root is `root_fd`, and for marks with that prefix
+  // and whiteouts of that spelling.
+  Result<bool> describes(int root_fd, bool user_xattr,
+                         Whiteouts whiteouts = Whiteouts::kOverlay) const;
 
   // Reads the whole file; the Failure says what is wrong with it.
   Outcome<void> verify() const;

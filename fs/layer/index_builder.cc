@@ -220,7 +220,8 @@ Result<void> IndexBuilder::write(int fd) const {
   LAYERFS_TRY(layout.run());
   const struct stat& root = state_->nodes[0].attr;
   format::Header header;
-  header.flags = state_->options.user_xattr ? format::kUserXattr : 0;
+  if (state_->options.user_xattr) header.flags |= format::kUserXattr;
+  if (state_->options.whiteouts == Whiteouts::kAufs) header.flags |= format::kAufsWhiteouts;
   header.inode_count = static_cast<std::uint32_t>(layout.inodes.size());
   header.entry_count = static_cast<std::uint32_t>(layout.entries.size());
   header.text_size = static_cast<std::uint32_t>(layout.text.bytes().size() + layout.padding.size());

@@ -17,6 +17,7 @@ class IndexBuilder {
  public:
   struct Options {
     bool user_xattr = false;  // marks are in user.overlay.*
+    Whiteouts whiteouts = Whiteouts::kOverlay;
   };
   // Names an inode within this builder; not what it will be called in the index.
   using Id = std::uint32_t;

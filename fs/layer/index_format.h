@@ -8,9 +8,10 @@
 namespace layerfs::layer::index_format {
 
 inline constexpr std::uint64_t kMagic = 0x58444952'4559414cULL;  // "LAYERIDX", little-endian
-inline constexpr std::uint32_t kVersion = 1;
+inline constexpr std::uint32_t kVersion = 2;
 
 inline constexpr std::uint32_t kUserXattr = 1;
+inline constexpr std::uint32_t kAufsWhiteouts = 2;
 
 struct Header {
   std::uint64_t magic = kMagic;

@@ -66,13 +66,14 @@ bool is_same_file(const struct stat& a, const struct stat& b) {
 // A walk over one layer, into a builder. `path()` tells how far it came.
 class Walk {
  public:
-  Walk(int tree, bool user_xattr) : tree_(tree), user_xattr_(user_xattr), names_(user_xattr) {}
+  Walk(int tree, const IndexBuilder::Options& options)
+      : tree_(tree), options_(options), names_(options.user_xattr) {}
 
   Result<IndexBuilder> run() {
     LAYERFS_TRY_ASSIGN(const struct stat root, sys::stat_fd(tree_));
     LAYERFS_TRY_ASSIGN(const Described about, describe(tree_, "", root));
     device_ = root.st_dev;
-    IndexBuilder builder({user_xattr_}, root, about.flags);
+    IndexBuilder builder(options_, root, about.flags);
     queue_.push_back({0, {}, about.xattr_whiteouts});
     while (!queue_.empty()) {
       Directory directory = std::move(queue_.front());
@@ -99,7 +100,8 @@ class Walk {
 
   Result<void> read(IndexBuilder& builder, const Directory& directory) {
     LAYERFS_TRY_ASSIGN(const sys::UniqueFd fd, open_directory(tree_, directory.path));
-    const Dialect dialect{.aufs = true, .xattr_whiteouts = directory.xattr_whiteouts};
+    const Dialect dialect{.aufs = options_.whiteouts == Whiteouts::kAufs,
+                          .xattr_whiteouts = directory.xattr_whiteouts};
     auto opaque = list_entries(fd.get(), dialect, names_, [&](const Listed& listed) {
       return listed.whiteout ? builder.add_whiteout(directory.id, listed.name)
                              : add(builder, directory, fd.get(), listed.name);
@@ -159,7 +161,7 @@ class Walk {
   }
 
   const int tree_;
-  const bool user_xattr_;
+  const IndexBuilder::Options options_;
   const XattrNames names_;
   dev_t device_ = 0;
   std::string path_;
@@ -208,8 +210,9 @@ class Temporary {
 
 }  // namespace
 
-Outcome<void> write_index(int tree, int dirfd, const char* name, bool user_xattr) {
-  Walk walk(tree, user_xattr);
+Outcome<void> write_index(int tree, int dirfd, const char* name, bool user_xattr,
+                          Whiteouts whiteouts) {
+  Walk walk(tree, {user_xattr, whiteouts});
   const auto builder = walk.run();
   if (!builder) return refuse(sys::quote(walk.path()) + " cannot be indexed", builder.error());
   Temporary file(dirfd, name);

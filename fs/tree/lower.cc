@@ -108,6 +108,7 @@ LowerDirPtr Tree::child_dir(const LowerDirPtr& dir, const Name& name) {
 
 Result<struct stat> Tree::lower_stat(const LowerDirPtr& dir, const Name& name) {
   const dev_t device = dir->layer->device();
+  if (dir->layer->has_aufs_whiteouts() && layer::is_aufs_name(name.view())) return fail(ENOENT);
   if (const layer::Index* index = index_of(*dir)) {
     LAYERFS_TRY_ASSIGN(const auto entry,
                        indexed(*dir, name.view(), index->find(dir->slot, name.view())));
@@ -127,7 +128,7 @@ Result<struct stat> Tree::lower_stat(const LowerDirPtr& dir, const Name& name) {
 }
 
 Result<bool> Tree::lower_hides(const LowerDirPtr& dir, const Name& name) {
-  if (index_of(*dir) != nullptr) return false;
+  if (index_of(*dir) != nullptr || !dir->layer->has_aufs_whiteouts()) return false;
   LAYERFS_TRY_ASSIGN(FdRef fd, lower_dir(dir));
   return layer::has_aufs_whiteout(fd->get(), name.view());
 }
@@ -140,7 +141,7 @@ Result<layer::Marks> Tree::lower_marks(const LowerDirPtr& dir, bool more_below) 
   LAYERFS_TRY_ASSIGN(FdRef fd, lower_dir(dir));
   LAYERFS_TRY_ASSIGN(layer::Marks marks, layer::read_marks(sys::At(fd->get()), stack_->names(),
                                                            dir->layer->reporter()));
-  if (!marks.opaque && more_below) {
+  if (!marks.opaque && more_below && dir->layer->has_aufs_whiteouts()) {
     LAYERFS_TRY_ASSIGN(marks.opaque, layer::has_aufs_opaque(fd->get()));
   }
   return marks;
@@ -170,7 +171,8 @@ Result<void> Tree::list_lower(const LowerDirPtr& dir,
                      sys::open_beneath(path_fd->get(), "", O_RDONLY | O_DIRECTORY));
   LAYERFS_TRY_ASSIGN(layer::Marks marks,
                      layer::read_marks(sys::At(fd.get()), stack_->names(), dir->layer->reporter()));
-  const layer::Dialect dialect{.aufs = true, .xattr_whiteouts = marks.xattr_whiteouts};
+  const layer::Dialect dialect{.aufs = dir->layer->has_aufs_whiteouts(),
+                               .xattr_whiteouts = marks.xattr_whiteouts};
   LAYERFS_TRY_ASSIGN(const struct stat self, sys::stat_fd(fd.get()));
   const bool shows_mounts = dir->layer->shows_mounts();
   auto opaque = layer::list_entries(fd.get(), dialect, stack_->names(), [&](layer::Listed entry) {

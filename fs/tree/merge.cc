@@ -238,6 +238,8 @@ Result<std::optional<LowerFile>> Tree::find_file(const LowerDirs& siblings, std:
     if (st && !S_ISREG(st->st_mode)) return fail(EIO);
     if (st) return LowerFile{dir, name};
     if (st.error() != Errno(ENOENT)) return fail(st.error());
+    LAYERFS_TRY_ASSIGN(const bool hidden, lower_hides(dir, name));
+    if (hidden) return fail(EIO);
   }
   return std::nullopt;
 }

@@ -162,11 +162,12 @@ Outcome<std::unique_ptr<Stack>> Stack::open(const StackOptions& options) {
 Outcome<void> Stack::open_lowers() {
   for (const std::string& path : options_.lowerdirs) {
     const std::size_t position = layers_.size();
-    const std::string index =
-        position < options_.layer_indexes.size() ? options_.layer_indexes[position] : "";
+    layer::LayerSource source{path, ""};
+    if (position < options_.layer_indexes.size()) source.index = options_.layer_indexes[position];
+    if (position < options_.whiteouts.size()) source.whiteouts = options_.whiteouts[position];
     LAYERFS_TRY_ASSIGN(
         std::unique_ptr<layer::Layer> layer,
-        layer::Layer::open(path, index, options_.user_xattr, recorded_owners_, *options_.observer));
+        layer::Layer::open(source, options_.user_xattr, recorded_owners_, *options_.observer));
     file_systems_.add_lower(layer->device(), layer->root());
     auto root = std::make_unique<LowerDir>();
     root->layer = layer.get();
@@ -179,7 +180,8 @@ Outcome<void> Stack::open_lowers() {
   for (const std::string& path : options_.datadirs) {
     LAYERFS_TRY_ASSIGN(
         std::unique_ptr<layer::Layer> layer,
-        layer::Layer::open(path, "", options_.user_xattr, recorded_owners_, *options_.observer));
+        layer::Layer::open({path, "", layer::Whiteouts::kOverlay}, options_.user_xattr,
+                           recorded_owners_, *options_.observer));
     data_only_.add(std::move(layer));
   }
   return {};

@@ -28,6 +28,8 @@ struct StackOptions {
   std::vector<std::string> lowerdirs;      // topmost first; at least one unless there is an upper
   std::vector<std::string> datadirs;       // data-only layers, topmost first, below all lowerdirs
   std::vector<std::string> layer_indexes;  // index files of `lowerdirs`, as far as they have one
+  // How whiteouts of `lowerdirs` are spelt, as far as that is told; nothing: who wrote it decides.
+  std::vector<std::optional<layer::Whiteouts>> whiteouts;
   std::size_t root_lower = 0;   // whose root gives the union's its attributes if there is no upper
   std::string upperdir;         // empty: a read-only union
   std::string workdir;          // on the same file system as upperdir

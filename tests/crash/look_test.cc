@@ -168,7 +168,7 @@ class Looks : public testing::Test {
              .upper = dir_ + "/upper",
              .work = dir_ + "/work",
              .target = dir_ + "/mnt",
-             .options = "metacopy=on,redirect_dir=on,index=on",
+             .options = "metacopy=on,redirect_dir=on,index=on,whiteouts=aufs",
              .log = dir_ + "/log"};
   }
   ~Looks() override {

@@ -30,7 +30,7 @@ class CaseRun {
         lab_(lab),
         kernel_(lab.scratch + "/kernel", test, Subject{}, kernel_encoding(test), lab),
         reads_aufs_(test.encoding == Encoding::kAufs && lab.subject.kind != SubjectKind::kOverlay),
-        subject_(lab.scratch + "/subject", test, lab.subject,
+        subject_(lab.scratch + "/subject", test, subject_of(lab, reads_aufs_),
                  reads_aufs_ ? Encoding::kAufs : kernel_encoding(test), lab) {}
 
   Outcome<std::vector<Finding>> run() {
@@ -42,6 +42,12 @@ class CaseRun {
   }
 
  private:
+  static Subject subject_of(const Lab& lab, bool reads_aufs) {
+    Subject subject = lab.subject;
+    subject.aufs = reads_aufs;
+    return subject;
+  }
+
   static Encoding kernel_encoding(const Case& test) {
     return test.encoding == Encoding::kAufs ? Encoding::kDevice : test.encoding;
   }

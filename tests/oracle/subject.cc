@@ -43,12 +43,15 @@ std::string option_string(const Subject& subject, const MountPlan& plan) {
   // fuse-overlayfs does not start with redirect_dir=on and knows none of the others.
   if (!plan.options.empty() && subject.kind != SubjectKind::kFuseOverlayfs)
     all += "," + plan.options;
+  if (subject.aufs && subject.kind == SubjectKind::kLayerfs) all += ",whiteouts=aufs";
   if (!subject.extra.empty()) all += "," + subject.extra;
   return all;
 }
 
 // The index of each lower, written beside it: what to give as layerindex=.
-Outcome<std::string> write_indexes(const MountPlan& plan) {
+Outcome<std::string> write_indexes(const Subject& subject, const MountPlan& plan) {
+  const layer::Whiteouts whiteouts =
+      subject.aufs ? layer::Whiteouts::kAufs : layer::Whiteouts::kOverlay;
   const bool user_xattr = plan.options.find("userxattr") != std::string::npos;
   std::string indexes;
   for (const std::string& lower : plan.lowers) {
@@ -57,7 +60,8 @@ Outcome<std::string> write_indexes(const MountPlan& plan) {
     const sys::UniqueFd beside(
         ::open(index.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!tree || !beside) return refuse("cannot open " + lower, Errno::last());
-    LAYERFS_TRY(layer::write_index(tree.get(), beside.get(), index.filename().c_str(), user_xattr));
+    LAYERFS_TRY(layer::write_index(tree.get(), beside.get(), index.filename().c_str(), user_xattr,
+                                   whiteouts));
     indexes += (indexes.empty() ? "" : ":") + index.string();
   }
   return indexes;
@@ -98,7 +102,7 @@ Outcome<std::unique_ptr<LiveMount>> LiveMount::mount(const Subject& subject,
                                                      const MountPlan& plan) {
   std::string options = option_string(subject, plan);
   if (subject.indexed) {
-    LAYERFS_TRY_ASSIGN(const std::string indexes, write_indexes(plan));
+    LAYERFS_TRY_ASSIGN(const std::string indexes, write_indexes(subject, plan));
     options += ",layerindex=" + indexes;
   }
   if (subject.kind == SubjectKind::kOverlay) {

@@ -18,6 +18,7 @@ struct Subject {
   std::string program;   // of a FUSE file system
   std::string extra;     // options that only it gets
   bool indexed = false;  // the lowers get an index each before they are mounted (layerfs only)
+  bool aufs = false;     // the lowers are to be read in the AUFS dialect (layerfs has to be told)
 };
 
 // "overlay", "fuse-overlayfs", or "layerfs" and "layerfs-indexed" with the program's path.

@@ -63,6 +63,15 @@ TEST_F(Content, KeepsAttributesOfDirectoriesOverCommits) {
             "d1 1 700\nd2 0 700\nd3 1 700\nd4 1 700\nd4/f1 1 644\nd5 1 700\n");
 }
 
+TEST_F(Content, KeepsNamesThatWouldBeWhiteoutsOfAufs) {
+  layer("one", "", "mkdir -m 1777 sticky dir; echo root >sticky/file; echo root >dir/kept");
+  layer("two", "one",
+        "setpriv --reuid 1000 --regid 1000 --clear-groups touch sticky/.wh.file dir/.wh..wh..opq");
+  EXPECT_EQ(shown("two", "find . -mindepth 1 | sort; cat sticky/file dir/kept"),
+            "./dir\n./dir/.wh..wh..opq\n./dir/kept\n./sticky\n./sticky/.wh.file\n./sticky/file\n"
+            "root\nroot\n");
+}
+
 TEST_F(Content, LosesFilesThatAChildDeletes) {
   layer("one", "", "touch foo foobar");
   layer("two", "one", "rm foobar");

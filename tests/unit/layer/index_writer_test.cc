@@ -40,8 +40,9 @@ class IndexedLayer {
     EXPECT_TRUE(ran.ok()) << ran.err;
   }
 
-  Outcome<void> write(bool user_xattr = false) const {
-    return write_index(open_dir(root()).get(), open_dir(base_).get(), "index", user_xattr);
+  Outcome<void> write(bool user_xattr = false, Whiteouts whiteouts = Whiteouts::kOverlay) const {
+    return write_index(open_dir(root()).get(), open_dir(base_).get(), "index", user_xattr,
+                       whiteouts);
   }
   std::unique_ptr<Index> open_index() const {
     auto index = Index::open(open_dir(base_).get(), "index");
@@ -157,13 +158,38 @@ TEST(WriteIndex, ReadsAufsWhiteouts) {
   const IndexedLayer layer(
       "mkdir dir opaque both; touch dir/.wh.gone opaque/.wh..wh..opq opaque/x .wh.both .wh.file "
       "file");
-  const auto index = layer.indexed();
+  ASSERT_TRUE(layer.write(false, Whiteouts::kAufs));
+  const auto index = layer.open_index();
   EXPECT_TRUE(entry_at(*index, "dir/gone").whiteout());
   EXPECT_FALSE(index->find(entry_at(*index, "dir").slot, ".wh.gone").value());
   EXPECT_EQ(inode_at(*index, "opaque").flags, index_flag::kOpaque);
   EXPECT_EQ(index->size(entry_at(*index, "opaque").slot).value(), 1u);
   EXPECT_EQ(inode_at(*index, "both").flags, index_flag::kOpaque);
   EXPECT_EQ(entry_at(*index, "file").type, DT_REG);
+}
+
+TEST(WriteIndex, KeepsNamesThatWouldBeWhiteoutsOfAufs) {
+  const IndexedLayer layer(
+      "mkdir dir opaque; touch dir/.wh.gone opaque/.wh..wh..opq file .wh.file");
+  const auto index = layer.indexed();
+  EXPECT_EQ(entry_at(*index, "dir/.wh.gone").type, DT_REG);
+  EXPECT_FALSE(index->find(entry_at(*index, "dir").slot, "gone").value());
+  EXPECT_EQ(inode_at(*index, "opaque").flags, 0u);
+  EXPECT_EQ(entry_at(*index, "opaque/.wh..wh..opq").type, DT_REG);
+  EXPECT_EQ(entry_at(*index, ".wh.file").type, DT_REG);
+}
+
+TEST(WriteIndex, SaysHowWhiteoutsWereRead) {
+  const IndexedLayer layer("touch .wh.file");
+  for (const Whiteouts written : {Whiteouts::kOverlay, Whiteouts::kAufs}) {
+    ASSERT_TRUE(layer.write(false, written));
+    const auto index = layer.open_index();
+    const sys::UniqueFd root = open_dir(layer.root());
+    EXPECT_EQ(index->describes(root.get(), false, Whiteouts::kOverlay).value(),
+              written == Whiteouts::kOverlay);
+    EXPECT_EQ(index->describes(root.get(), false, Whiteouts::kAufs).value(),
+              written == Whiteouts::kAufs);
+  }
 }
 
 TEST(WriteIndex, ReadsRedirectsAndMetacopy) {

@@ -68,6 +68,7 @@ class Layers {
     for (const char* name : {"1", "2", "3"}) {
       options.lowerdirs.push_back(dir_ / name / "fs");
       if (indexed) options.layer_indexes.push_back(dir_ / name / "index");
+      options.whiteouts.push_back(whiteouts_of(name));
     }
     return options;
   }
@@ -88,12 +89,17 @@ class Layers {
     path make(const std::string& name) const { return dir.make(name); }
   };
 
+  // The layer 2 has whiteouts of AUFS.
+  static layer::Whiteouts whiteouts_of(const std::string& name) {
+    return name == "2" ? layer::Whiteouts::kAufs : layer::Whiteouts::kOverlay;
+  }
+
   void build(const std::string& name, const std::string& script) {
     const path root = dir_.make(name + "/fs");
     const test::Ran ran = test::shell(script, {.directory = root});
     ASSERT_TRUE(ran.ok()) << ran.err;
-    const auto written =
-        layer::write_index(open_dir(root).get(), open_dir(dir_ / name).get(), "index", false);
+    const auto written = layer::write_index(open_dir(root).get(), open_dir(dir_ / name).get(),
+                                            "index", false, whiteouts_of(name));
     ASSERT_TRUE(written) << written.error().sentence;
   }
 
