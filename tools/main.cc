@@ -8,6 +8,7 @@
 #include "tools/io.h"
 #include "tools/log.h"
 #include "tools/mount_commands.h"
+#include "tools/store_privileges.h"
 
 namespace {
 
@@ -35,6 +36,9 @@ int main(int argc, char** argv) {
   ::close_range(3, ~0U, 0);
   layerfs::tools::fill_standard_descriptors();
   layerfs::tools::log_to_stderr("layerfs");
+#if LAYERFS_STORE_PROGRAM
+  layerfs::tools::shed_what_a_store_does_not_need();
+#endif
   layerfs::tools::Io io = layerfs::tools::standard_io();
   const layerfs::tools::Args args(argv + 1, argv + argc);
   return layerfs::tools::finish_output(io, run(argv[0], args, io));

@@ -1,8 +1,6 @@
 #include "fs/fuse/confinement.h"
 
 #include <linux/capability.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 
 #include <cstdlib>
 #include <string_view>
@@ -11,7 +9,7 @@
 
 #include "fs/fuse/served_calls.h"
 #include "fs/sys/credentials.h"
-#include "fs/sys/sanitized.h"
+#include "fs/sys/shedding.h"
 #include "fs/sys/syscall_filter.h"
 
 namespace layerfs::fuse {
@@ -42,17 +40,11 @@ sys::CapabilitySet needed_capabilities() { return kNeeded; }
 void shed_privileges() {
   // Needs CAP_SETPCAP, as the bounding set does.
   sys::keep_capabilities_over_id_change();
-  sys::limit_capabilities(0);
-  if (const auto kept = sys::keep_capabilities(kNeeded); !kept)
-    spdlog::warn("the capabilities that a mount does not need cannot be dropped");
-  const rlimit none = {};
-  ::setrlimit(RLIMIT_CORE, &none);
-  // The address sanitizer looks for leaks by ptrace(2).
-  if (!sys::kAddressSanitized) ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  sys::shed_privileges(kNeeded, 0);
 }
 
 void confine(bool io_uring) {
-  ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  sys::gain_no_privileges();
   const std::string_view wanted = wanted_filter();
   if (wanted == "off") return;
   const auto refused = wanted == "kill" ? sys::Refused::kKilled : sys::Refused::kMissing;

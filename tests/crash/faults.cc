@@ -126,6 +126,12 @@ FAULTY(int, fchmodat, (int dir, const char* name, mode_t mode, int flags), (dir,
 FAULTY(int, removexattr, (const char* path, const char* name), (path, name))
 FAULTY(int, lremovexattr, (const char* path, const char* name), (path, name))
 
+// As _FORTIFY_SOURCE has them called.
+FAULTY(ssize_t, __pread64_chk, (int fd, void* data, size_t size, off64_t at, size_t room),
+       (fd, data, size, at, room))
+FAULTY(ssize_t, __readlinkat_chk, (int dir, const char* name, char* text, size_t size, size_t room),
+       (dir, name, text, size, room))
+
 extern "C" int openat64(int dir, const char* path, int flags, ...) {
   va_list rest;
   va_start(rest, flags);
@@ -143,6 +149,12 @@ extern "C" int open64(const char* path, int flags, ...) {
   if (std::strncmp(path, "/proc/self/fd/", 14) == 0 && fails("open")) return -1;
   return static_cast<int>(::syscall(SYS_openat, AT_FDCWD, path, flags, mode));
 }
+
+extern "C" int __openat64_2(int dir, const char* path, int flags) {
+  return ::openat64(dir, path, flags);
+}
+
+extern "C" int __open64_2(const char* path, int flags) { return ::open64(path, flags); }
 
 // Of files only: sockets and the like are not what is tested.
 extern "C" ssize_t write(int fd, const void* data, size_t size) {

@@ -55,8 +55,13 @@ class SnapshotterProcess {
   SnapshotterProcess& operator=(const SnapshotterProcess&) = delete;
 
   void start() {
-    std::vector<std::string> words{LAYERFS_BUILD_ROOT "/tools/snapshotter/layerfs-snapshotter",
-                                   "--root=" + store().string(), "--address=" + socket().string(),
+    // Under the limits of its unit.
+    std::vector<std::string> words{LAYERFS_E2E_SOURCE "/as-unit",
+                                   LAYERFS_BUILD_ROOT
+                                   "/tools/snapshotter/layerfs-snapshotter.service",
+                                   LAYERFS_BUILD_ROOT "/tools/snapshotter/layerfs-snapshotter",
+                                   "--root=" + store().string(),
+                                   "--address=" + socket().string(),
                                    "--helper=" + layerfs_program()};
     words.insert(words.end(), more_.begin(), more_.end());
     std::vector<char*> argv;
@@ -75,7 +80,7 @@ class SnapshotterProcess {
       ::_exit(127);
     }
     for (int tries = 0; !answers(); ++tries) {
-      if (tries == 500) throw std::runtime_error("no snapshotter: " + log());
+      if (tries == 1500) throw std::runtime_error("no snapshotter: " + log());
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
   }

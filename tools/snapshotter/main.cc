@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -12,6 +13,8 @@
 #include <CLI/CLI.hpp>
 #include <spdlog/spdlog.h>
 
+#include "fs/fuse/confinement.h"
+#include "fs/sys/shedding.h"
 #include "snapshotter/snapshotter.h"
 #include "tools/command_line.h"
 #include "tools/io.h"
@@ -81,10 +84,20 @@ Outcome<sys::UniqueFd> end_signals() {
   return fd;
 }
 
+// What it hands on is what daemons of mounts need (--mount=daemon), which drop the last of it.
+void give_up_privileges() {
+  const sys::CapabilitySet needed =
+      fuse::needed_capabilities() | sys::capability_set({CAP_SETPCAP});
+  sys::shed_privileges(needed, needed);
+  // Without root mounts are made by fusermount3, which is setuid.
+  if (::geteuid() == 0) sys::gain_no_privileges();
+}
+
 void prepare_process() {
   tools::fill_standard_descriptors();
   ::umask(022);
   tools::log_to_stderr(kProgram);
+  give_up_privileges();
 }
 
 Outcome<void> run(const Arguments& arguments) {
