@@ -1,4 +1,6 @@
 // images, inspect and rmi.
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 #include "layerstore/collect.h"

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/limits.h>
 
+#include <algorithm>
 #include <bit>
 #include <charconv>
 #include <cstring>

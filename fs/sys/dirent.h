@@ -1,6 +1,8 @@
 // Reading directories in large steps.
 #pragma once
 
+#include <sys/types.h>
+
 #include <functional>
 #include <string_view>
 

@@ -1,4 +1,5 @@
 // Input that must be refused: a sentence, a non-zero exit, nothing left behind, nothing outside.
+#include <algorithm>
 #include <filesystem>
 #include <string>
 

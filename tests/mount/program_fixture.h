@@ -1,6 +1,8 @@
 // The program, with directories to mount and a mount point.
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <filesystem>
 #include <fstream>

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdint>
 
 #include "fs/sys/unique_fd.h"
 

@@ -1,5 +1,6 @@
 #include "tests/support/tar.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 

@@ -1,5 +1,6 @@
 #include "fs/fuse/pruner.h"
 
+#include <algorithm>
 #include <mutex>
 #include <set>
 #include <thread>

@@ -1,5 +1,6 @@
 #include "fs/layer/problem_log.h"
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <sstream>

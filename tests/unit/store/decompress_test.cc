@@ -1,5 +1,6 @@
 #include "layerstore/decompress.h"
 
+#include <algorithm>
 #include <string>
 
 #include <gtest/gtest.h>
