@@ -10,7 +10,7 @@
 #include "fs/layer/index_mapping.h"
 #include "fs/layer/marks.h"
 #include "fs/layer/name_hash.h"
-#include "fs/sys/unique_fd.h"
+#include "fs/sys/file.h"
 
 namespace layerfs::layer {
 
@@ -62,13 +62,16 @@ Outcome<std::unique_ptr<Index>> Index::open(int dirfd, const char* name) {
   const auto failed = [&](Errno error) {
     return refuse("the layer index '" + std::string(name) + "' cannot be read", error);
   };
-  const sys::UniqueFd fd(::openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-  struct stat st;
-  if (!fd || ::fstat(fd.get(), &st) != 0) return failed(Errno::last());
-  if (!S_ISREG(st.st_mode)) return refused("is no file");
-  const auto size = static_cast<std::size_t>(st.st_size);
+  const auto entry = sys::open_entry(dirfd, name);
+  if (!entry) return failed(entry.error());
+  const auto st = sys::stat_fd(entry->get());
+  if (!st) return failed(st.error());
+  if (!S_ISREG(st->st_mode)) return refused("is no file");
+  const auto fd = sys::reopen(entry->get(), O_RDONLY);
+  if (!fd) return failed(fd.error());
+  const auto size = static_cast<std::size_t>(st->st_size);
   if (size < sizeof(format::Header)) return refused("is truncated");
-  auto mapped = sys::MappedFile::map(fd.get(), size);
+  auto mapped = sys::MappedFile::map(fd->get(), size);
   if (!mapped) return failed(mapped.error());
   auto mapping = std::make_unique<Mapping>();
   mapping->file = std::move(*mapped);
@@ -93,14 +96,13 @@ Result<bool> Index::describes(int root_fd, bool user_xattr, Whiteouts whiteouts)
 Result<std::optional<IndexedEntry>> Index::find(IndexSlot dir, std::string_view name) const {
   LAYERFS_TRY_ASSIGN(const format::Inode inode, mapping_->directory(dir));
   const std::uint64_t hash = name_hash(name);
-  const std::size_t end = std::size_t{inode.first} + inode.count;
-  for (std::size_t at = mapping_->lower_bound(inode, hash); at < end; ++at) {
-    const format::Entry entry = mapping_->entry(at);
-    if (entry.hash != hash) break;
-    LAYERFS_TRY_ASSIGN(const IndexedEntry found, mapping_->decode(dir, entry));
-    if (found.name == name) return found;
-  }
-  return std::nullopt;
+  LAYERFS_TRY_ASSIGN(const std::size_t at, mapping_->lower_bound(inode, hash, name));
+  if (at == std::size_t{inode.first} + inode.count) return std::nullopt;
+  const format::Entry entry = mapping_->entry(at);
+  if (entry.hash != hash) return std::nullopt;
+  LAYERFS_TRY_ASSIGN(const IndexedEntry found, mapping_->decode(dir, entry));
+  if (found.name != name) return std::nullopt;
+  return found;
 }
 
 Result<void> Index::for_each(IndexSlot dir, std::uint64_t from,

@@ -7,9 +7,10 @@
 #include <limits>
 #include <map>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
+
+#include <absl/container/flat_hash_map.h>
 
 #include "fs/layer/index_format.h"
 #include "fs/layer/index_mapping.h"
@@ -53,7 +54,8 @@ class Text {
 
  private:
   std::string bytes_;
-  std::unordered_map<std::string, std::uint64_t> offsets_;
+  // Not std::unordered_map, whose hash is known to who makes the names.
+  absl::flat_hash_map<std::string, std::uint64_t> offsets_;
 };
 
 format::Inode encode(const Node& node) {

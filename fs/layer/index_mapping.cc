@@ -44,4 +44,22 @@ std::size_t Index::Mapping::lower_bound(const format::Inode& dir, std::uint64_t 
   return begin;
 }
 
+Result<std::size_t> Index::Mapping::lower_bound(const format::Inode& dir, std::uint64_t hash,
+                                                std::string_view name) const {
+  std::size_t begin = dir.first;
+  std::size_t count = dir.count;
+  while (count > 0) {
+    const std::size_t half = count / 2;
+    const format::Entry middle = entry(begin + half);
+    bool before = middle.hash < hash;
+    if (middle.hash == hash) {
+      LAYERFS_TRY_ASSIGN(const std::string_view there, text(middle.name, middle.name_length));
+      before = there < name;
+    }
+    if (before) begin += half + 1;
+    count = before ? count - half - 1 : half;
+  }
+  return begin;
+}
+
 }  // namespace layerfs::layer

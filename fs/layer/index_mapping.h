@@ -65,7 +65,12 @@ struct Index::Mapping {
 
   Result<format::Inode> directory(IndexSlot slot) const;
   Result<IndexedEntry> decode(IndexSlot dir, const format::Entry& entry) const;
+  // The position of the first entry of `dir` with this hash or a larger one.
   std::size_t lower_bound(const format::Inode& dir, std::uint64_t hash) const;
+  // The same, of those with this very hash the first with this name or a larger one: names may
+  // collide by intent.
+  Result<std::size_t> lower_bound(const format::Inode& dir, std::uint64_t hash,
+                                  std::string_view name) const;
 };
 
 }  // namespace layerfs::layer

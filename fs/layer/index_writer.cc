@@ -8,8 +8,9 @@
 #include <deque>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
+
+#include <absl/container/flat_hash_map.h>
 
 #include "fs/layer/dir_marks.h"
 #include "fs/layer/index_builder.h"
@@ -170,7 +171,7 @@ class Walk {
     IndexBuilder::Id id;
     struct stat attr;
   };
-  std::unordered_map<ino_t, Linked> links_;
+  absl::flat_hash_map<ino_t, Linked> links_;
 };
 
 // A file of a name that nobody else uses, removed unless published.

@@ -16,4 +16,7 @@ inline constexpr std::uint64_t kFirstNameHash = 3;
 // whoever uses it as a key compares the names too.
 std::uint64_t name_hash(std::string_view name);
 
+// Another such hash, which nobody can foresee who does not know the seed.
+std::uint64_t seeded_name_hash(std::string_view name, std::uint64_t seed);
+
 }  // namespace layerfs::layer

@@ -1,28 +1,43 @@
+#include <algorithm>
+#include <random>
+
 #include "fs/layer/name_hash.h"
 #include "fs/tree/node.h"
 
 namespace layerfs::tree {
+namespace {
+
+// Different in each process, so that nobody can foresee the keys that it leads to.
+std::uint64_t secret() {
+  static const std::uint64_t value = [] {
+    std::random_device device;
+    return std::uint64_t{device()} << 32 | device();
+  }();
+  return value;
+}
+
+// Where an entry may stand: under its hash; and if other names have that, which is by intent, under
+// another key that nobody can foresee, and so on.
+std::uint64_t key_at(std::string_view name, std::uint32_t shift) {
+  return shift == 0 ? layer::name_hash(name) : layer::seeded_name_hash(name, secret() + shift);
+}
+
+}  // namespace
 
 Entry* Directory::find(std::string_view name) {
-  const std::uint64_t hash = layer::name_hash(name);
-  for (auto it = entries.lower_bound(hash); it != entries.end(); ++it) {
-    if (it->first - hash > max_shift) break;
-    if (it->second.name.view() == name) return &it->second;
+  for (std::uint32_t shift = 0; shift <= max_shift; ++shift) {
+    const auto at = entries.find(key_at(name, shift));
+    if (at != entries.end() && at->second.name.view() == name) return &at->second;
   }
   return nullptr;
 }
 
 Entry& Directory::insert(std::string_view name) {
   if (Entry* there = find(name)) return *there;
-  const std::uint64_t hash = layer::name_hash(name);
-  std::uint64_t key = hash;
-  auto it = entries.lower_bound(key);
-  while (it != entries.end() && it->first == key) {
-    ++key;
-    ++it;
-  }
-  max_shift = std::max(max_shift, static_cast<std::uint32_t>(key - hash));
-  Entry& entry = entries.emplace_hint(it, key, Entry{})->second;
+  std::uint32_t shift = 0;
+  while (entries.contains(key_at(name, shift))) ++shift;
+  max_shift = std::max(max_shift, shift);
+  Entry& entry = entries.emplace(key_at(name, shift), Entry{}).first->second;
   entry.name = Name(name);
   return entry;
 }
@@ -34,10 +49,12 @@ void Directory::pack() {
 }
 
 std::uint64_t Directory::key_of(const Entry& entry) const {
-  const std::uint64_t hash = layer::name_hash(entry.name.view());
-  auto it = entries.lower_bound(hash);
-  while (&it->second != &entry) ++it;
-  return it->first;
+  for (std::uint32_t shift = 0; shift < max_shift; ++shift) {
+    const std::uint64_t key = key_at(entry.name.view(), shift);
+    const auto at = entries.find(key);
+    if (at != entries.end() && &at->second == &entry) return key;
+  }
+  return key_at(entry.name.view(), max_shift);
 }
 
 void Directory::erase(const Entry& entry) {

@@ -63,12 +63,12 @@ struct Directory {
   // Guards all below, and the places (Node::parent, name) of the nodes whose parent this is,
   // against all but who has the exclusive ShapeLock.
   std::shared_mutex mutex;
-  // Under the name's hash, or the next free key behind it when hashes collide: the key is the
-  // cookie of a listing.
+  // Under the name's hash, or another key where other names have that (directory.cc): the key is
+  // the cookie of a listing.
   absl::btree_map<std::uint64_t, Entry> entries;
   // The lower directories that show through, topmost first. Immutable.
   LowerDirs lowers;
-  // How far behind its hash an entry may stand.
+  // How many keys an entry may have to be looked for under, beside its hash.
   std::uint32_t max_shift = 0;
   bool loaded = false;
   std::atomic<bool> impure{false};  // the upper directory carries overlay.impure

@@ -434,6 +434,29 @@ TEST(DamagedIndex, CannotMakeATreeEndless) {
   EXPECT_EQ(index->find(kIndexRoot, "d").error().code(), EIO);
 }
 
+TEST(Index, NamesMayCollide) {
+  constexpr int kMany = 200'000;
+  const auto name_of = [](int i) {
+    const std::string digits = std::to_string(10'000'000 + i);
+    return "\xb8\xfe\x6c\x39\x23\xa4\x4b\xbe" + digits + "0123456789abcdef";
+  };
+  ASSERT_EQ(name_hash(name_of(0)), name_hash(name_of(1)));
+  IndexBuilder builder({}, kDir, 0);
+  const auto file_id = builder.add_inode(kFile, 0, "");
+  ASSERT_TRUE(file_id);
+  for (int i = 0; i < kMany; ++i) ASSERT_TRUE(builder.add_entry(0, name_of(i), *file_id));
+  IndexFile file;
+  file.write(builder);
+  const auto index = open_or_die(file);
+  ASSERT_TRUE(index->verify());
+  for (int i = 0; i < kMany; ++i) {
+    const auto found = index->find(kIndexRoot, name_of(i));
+    ASSERT_TRUE(found && *found) << i;
+    ASSERT_EQ((*found)->name, name_of(i));
+  }
+  EXPECT_FALSE(*index->find(kIndexRoot, name_of(kMany)));
+}
+
 TEST(NameHash, IsOfTheFormat) {
   // The values are part of the format: XXH3-64, halved.
   EXPECT_EQ(name_hash(""), 0x2d06800538d394c2ULL >> 1);
