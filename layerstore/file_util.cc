@@ -125,10 +125,12 @@ Result<void> remove_named(int dirfd, const std::string& name) {
 
 Result<sys::UniqueFd> open_file(int dirfd, const std::string& path, int flags, mode_t mode) {
   const int all = flags | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW;
-  LAYERFS_TRY_ASSIGN(sys::UniqueFd fd, sys::open_beneath(dirfd, path.c_str(), all, mode));
-  LAYERFS_TRY_ASSIGN(const struct stat status, sys::stat_fd(fd.get()));
-  if (!S_ISREG(status.st_mode)) return fail(S_ISDIR(status.st_mode) ? EISDIR : EINVAL);
-  return fd;
+  auto fd = sys::open_beneath(dirfd, path.c_str(), all, mode);
+  if (fd || fd.error() != Errno(EIO)) return fd;
+  // So is the error of a disk, and of what is no file: which of them is it?
+  LAYERFS_TRY_ASSIGN(const struct stat status, stat_entry(dirfd, path));
+  if (S_ISREG(status.st_mode)) return fd;
+  return fail(S_ISDIR(status.st_mode) ? EISDIR : EINVAL);
 }
 
 Result<sys::UniqueFd> open_dir(int dirfd, const std::string& path) {

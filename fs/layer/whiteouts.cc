@@ -44,11 +44,7 @@ Result<std::optional<struct stat>> look(int dirfd, const std::string& name) {
   return fail(st.error());
 }
 
-Result<sys::UniqueFd> open_parent(int dirfd) {
-  sys::UniqueFd fd(::openat(dirfd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!fd) return fail(Errno::last());
-  return fd;
-}
+Result<sys::UniqueFd> open_parent(int dirfd) { return sys::open_entry(dirfd, ".."); }
 
 bool is_same(const struct stat& a, const struct stat& b) {
   return a.st_dev == b.st_dev && a.st_ino == b.st_ino;

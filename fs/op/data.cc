@@ -76,7 +76,7 @@ Result<sys::UniqueFd> open_for_ioctl(FileSystem& fs, tree::Node& node) {
   if (!node.is_dir() && !S_ISREG(node.type)) return fail(ENOTTY);
   auto shape = fs.tree->enter();
   LAYERFS_TRY_ASSIGN(tree::Place place, fs.tree->place(shape, node));
-  return place.open(O_RDONLY | O_NONBLOCK);
+  return place.open(O_RDONLY | (node.is_dir() ? O_DIRECTORY : 0));
 }
 
 // The two shapes of the marks of chattr(1): FS_IOC_GETFLAGS and FS_IOC_FSGETXATTR, and what sets

@@ -117,7 +117,7 @@ Result<void> fsync(FileSystem& fs, NodeId id, HandleId, bool data_only) {
   {
     auto shape = fs.tree->enter();
     LAYERFS_TRY_ASSIGN(tree::Place place, fs.tree->place(shape, *node));
-    LAYERFS_TRY_ASSIGN(metadata, place.open(O_RDONLY | O_NONBLOCK));
+    LAYERFS_TRY_ASSIGN(metadata, place.open(O_RDONLY));
   }
   return sync(metadata.get(), data_only);
 }

@@ -24,8 +24,9 @@ std::istringstream status_of(pid_t pid, const std::string& key) {
   return {};
 }
 
-std::string text_of(const std::string& path) {
-  std::ifstream file(path);
+// Of a file in /proc.
+std::string text_of(const std::string& name) {
+  std::ifstream file("/proc/" + name);
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
@@ -62,10 +63,10 @@ bool may_keep_setgid(const Caller& caller, gid_t gid) {
 // ids: to look at /proc/PID/ns takes CAP_SYS_PTRACE, which opens all processes of the machine.
 bool may_see_trusted(const Caller& caller) {
   if (!is_capable(caller, CAP_SYS_ADMIN)) return false;
-  const std::string theirs = "/proc/" + std::to_string(caller.pid);
-  return !text_of("/proc/self/uid_map").empty() &&
-         text_of("/proc/self/uid_map") == text_of(theirs + "/uid_map") &&
-         text_of("/proc/self/gid_map") == text_of(theirs + "/gid_map");
+  const std::string theirs = std::to_string(caller.pid);
+  return !text_of("self/uid_map").empty() &&
+         text_of("self/uid_map") == text_of(theirs + "/uid_map") &&
+         text_of("self/gid_map") == text_of(theirs + "/gid_map");
 }
 
 bool says_no_capability(const Result<std::string>& answer) {

@@ -4,8 +4,14 @@
 #include <sys/file.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 
 #include <cstdio>
+
+// Since Linux 6.6, with the same number on every architecture; not in the headers of older ones.
+#ifndef SYS_fchmodat2
+#define SYS_fchmodat2 452
+#endif
 
 namespace layerfs::sys {
 namespace {
@@ -20,13 +26,48 @@ Result<UniqueFd> own(long fd) {
   return UniqueFd(static_cast<int>(fd));
 }
 
-Result<UniqueFd> open_how_asked(int dirfd, const char* path, open_how& how) {
-  for (;;) {
-    const long fd = ::syscall(SYS_openat2, dirfd, path, &how, sizeof how);
-    // EAGAIN: a rename elsewhere raced with the walk; openat2(2) says to try again.
-    if (fd < 0 && (errno == EAGAIN || errno == EINTR)) continue;
-    return own(fd);
+// No open waits: not for the other end of a FIFO, for a device, nor for who holds a lease.
+int quiet(int flags) {
+  // openat2(2) takes little else beside O_PATH, which opens nothing.
+  if ((flags & O_PATH) != 0) return flags | O_CLOEXEC;
+  return flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+}
+
+// EAGAIN: a rename elsewhere raced with the walk (openat2(2)), or somebody holds a lease on the
+// file, who has been told by now to give it back. Those are good for a moment; who keeps a lease
+// for longer is not waited for.
+constexpr int kTries = 100;
+constexpr timespec kPause = {.tv_sec = 0, .tv_nsec = 2'000'000};
+
+template <typename Open>
+Result<UniqueFd> patiently(const Open& open) {
+  for (int tries = 0;; ++tries) {
+    const long fd = open();
+    if (fd < 0 && errno == EINTR) continue;
+    if (fd >= 0 || errno != EAGAIN || tries == kTries) return own(fd);
+    ::nanosleep(&kPause, nullptr);
   }
+}
+
+// What was to be a file and is something else by now (EIO).
+Result<UniqueFd> if_as_asked(Result<UniqueFd> opened, int flags) {
+  constexpr int kCertain = O_PATH | O_DIRECTORY | O_EXCL;
+  if (!opened || (flags & kCertain) != 0) return opened;
+  struct stat st;
+  LAYERFS_TRY(check(::fstat(opened->get(), &st)));
+  if (!S_ISREG(st.st_mode)) return fail(EIO);
+  return opened;
+}
+
+Result<UniqueFd> open_how_asked(int dirfd, const char* path, open_how& how) {
+  const int flags = static_cast<int>(how.flags);
+  how.flags = static_cast<__u64>(quiet(flags));
+  return if_as_asked(
+      patiently([&] { return ::syscall(SYS_openat2, dirfd, path, &how, sizeof how); }), flags);
+}
+
+Result<UniqueFd> open_plain(int dirfd, const char* path, int flags, mode_t mode) {
+  return if_as_asked(patiently([&] { return ::openat(dirfd, path, quiet(flags), mode); }), flags);
 }
 
 }  // namespace
@@ -34,7 +75,7 @@ Result<UniqueFd> open_how_asked(int dirfd, const char* path, open_how& how) {
 Result<UniqueFd> open_beneath(int dirfd, const char* path, int flags, mode_t mode) {
   if (*path == '\0') path = ".";
   open_how how = {};
-  how.flags = static_cast<__u64>(flags | O_CLOEXEC);
+  how.flags = static_cast<__u64>(flags);
   how.mode = (flags & (O_CREAT | __O_TMPFILE)) != 0 ? mode : 0;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
   return open_how_asked(dirfd, path, how);
@@ -42,7 +83,7 @@ Result<UniqueFd> open_beneath(int dirfd, const char* path, int flags, mode_t mod
 
 Result<UniqueFd> open_in_root(int dirfd, const char* path, int flags) {
   open_how how = {};
-  how.flags = static_cast<__u64>(flags | O_CLOEXEC);
+  how.flags = static_cast<__u64>(flags);
   how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
   return open_how_asked(dirfd, path, how);
 }
@@ -52,11 +93,11 @@ Result<UniqueFd> open_entry(int dirfd, const char* name) {
 }
 
 Result<UniqueFd> open_path(const char* path, int flags, mode_t mode) {
-  return own(::open(path, flags | O_CLOEXEC, mode));
+  return open_plain(AT_FDCWD, path, flags, mode);
 }
 
 Result<UniqueFd> reopen(int fd, int flags) {
-  return own(::open(fd_path(fd).c_str(), (flags & ~O_NOFOLLOW) | O_CLOEXEC));
+  return open_plain(AT_FDCWD, fd_path(fd).c_str(), flags & ~O_NOFOLLOW, 0);
 }
 
 Result<UniqueFd> duplicate(int fd) { return own(::fcntl(fd, F_DUPFD_CLOEXEC, 0)); }
@@ -143,6 +184,21 @@ Result<void> rename_at(int from_dirfd, const char* from, int to_dirfd, const cha
   return check(::renameat2(from_dirfd, from, to_dirfd, to, flags));
 }
 
+namespace {
+
+// Not a symlink's target, which somebody may have put there.
+Result<void> chmod_entry(const At& at, mode_t mode) {
+  if (::syscall(SYS_fchmodat2, at.fd, at.name, mode, AT_SYMLINK_NOFOLLOW) == 0) return {};
+  // Before Linux 6.6, or where a filter of system calls has not heard of it.
+  if (errno != ENOSYS && errno != EPERM) return fail(Errno::last());
+  LAYERFS_TRY_ASSIGN(const UniqueFd entry, open_entry(at.fd, at.name));
+  LAYERFS_TRY_ASSIGN(const struct stat st, stat_fd(entry.get()));
+  if (S_ISLNK(st.st_mode)) return fail(EOPNOTSUPP);
+  return check(::chmod(fd_path(entry.get()).c_str(), mode));
+}
+
+}  // namespace
+
 Result<void> chmod_fd(int fd, mode_t mode) { return chmod_at(At(fd), mode); }
 
 Result<void> chown_fd(int fd, uid_t uid, gid_t gid) { return chown_at(fd, "", uid, gid); }
@@ -162,14 +218,19 @@ Result<void> set_times_at(int dirfd, const char* name, const timespec& atime,
 }
 
 Result<void> chmod_at(const At& at, mode_t mode) {
-  if (at.is_entry()) return check(::fchmodat(at.fd, at.name, mode, 0));
+  if (at.is_entry()) return chmod_entry(at, mode);
   if (::fchmod(at.fd, mode) == 0) return {};
   if (errno != EBADF) return fail(Errno::last());
   return check(::chmod(fd_path(at.fd).c_str(), mode));  // O_PATH
 }
 
 Result<void> truncate_at(const At& at, off_t size) {
-  if (at.is_entry()) return check(::truncate(fd_path(at.fd, at.name).c_str(), size));
+  if (at.is_entry()) {
+    // truncate(2) of the name would follow a symlink that somebody has put there. ftruncate(2) is
+    // no way out: it changes the times even if it does not change the size.
+    LAYERFS_TRY_ASSIGN(const UniqueFd entry, open_entry(at.fd, at.name));
+    return check(::truncate(fd_path(entry.get()).c_str(), size));
+  }
   if (::ftruncate(at.fd, size) == 0) return {};
   // O_PATH, or not open for writing.
   if (errno != EBADF && errno != EINVAL) return fail(Errno::last());

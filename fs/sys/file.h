@@ -16,19 +16,28 @@
 
 namespace layerfs::sys {
 
+// What all that opens here has in common, so that nothing which somebody does to a layer can hold
+// up or mislead the caller:
+//
+// - O_CLOEXEC, O_NOCTTY and O_NONBLOCK are added: neither a FIFO nor a device nor a lease is waited
+//   for (EAGAIN if who holds a lease keeps it for more than 0.2 s). Reads and writes of regular
+//   files are the same with O_NONBLOCK.
+// - Without O_PATH, what is opened is a regular file or, with O_DIRECTORY, a directory. Anything
+//   else is EIO, for the caller has seen a file there: it was changed from outside.
+
 // Opens `path`, relative to `dirfd`, such that no component leaves the directory or is a symlink
 // (openat2 with RESOLVE_BENEATH, NO_SYMLINKS, NO_MAGICLINKS). An empty path reopens `dirfd` itself.
-// O_CLOEXEC is added, O_NOFOLLOW is implied.
+// O_NOFOLLOW is implied.
 Result<UniqueFd> open_beneath(int dirfd, const char* path, int flags, mode_t mode = 0);
 
 // Opens `path` as a process whose root directory is `dirfd` would: symlinks are followed and none
-// leads out of it (openat2 with RESOLVE_IN_ROOT, NO_MAGICLINKS). O_CLOEXEC is added.
+// leads out of it (openat2 with RESOLVE_IN_ROOT, NO_MAGICLINKS).
 Result<UniqueFd> open_in_root(int dirfd, const char* path, int flags);
 
 // An O_PATH descriptor of whatever the single `name` is, a symlink itself included.
 Result<UniqueFd> open_entry(int dirfd, const char* name);
 
-// Opens a path that a person named: symlinks are followed. O_CLOEXEC is added.
+// Opens a path that a person named: symlinks are followed.
 Result<UniqueFd> open_path(const char* path, int flags, mode_t mode = 0);
 
 // Another open file of what `fd`, which may be O_PATH, refers to. Not for symlinks.
@@ -76,7 +85,7 @@ Result<void> set_times(int fd, const timespec& atime, const timespec& mtime);
 Result<void> chown_at(int dirfd, const char* name, uid_t uid, gid_t gid);
 Result<void> set_times_at(int dirfd, const char* name, const timespec& atime,
                           const timespec& mtime);
-// Not for symlinks, which would be followed.
+// A symlink is EOPNOTSUPP or EINVAL, and never followed.
 Result<void> chmod_at(const At& at, mode_t mode);
 Result<void> truncate_at(const At& at, off_t size);
 Result<void> truncate_fd(int fd, off_t size);

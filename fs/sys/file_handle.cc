@@ -88,7 +88,7 @@ Result<UniqueFd> open_handle(int fd, const FileHandle& handle, int flags) {
   room.get()->handle_bytes = static_cast<unsigned>(handle.bytes.size());
   room.get()->handle_type = handle.type;
   std::memcpy(room.get()->f_handle, handle.bytes.data(), handle.bytes.size());
-  UniqueFd opened(::open_by_handle_at(fd, room.get(), flags | O_CLOEXEC));
+  UniqueFd opened(::open_by_handle_at(fd, room.get(), flags | O_PATH | O_CLOEXEC));
   if (!opened) return fail(Errno::last());
   return opened;
 }

@@ -21,9 +21,10 @@ struct FileHandle {
 // The last component is not followed. EOPNOTSUPP: the file system has no handles.
 Result<FileHandle> handle_of(int dirfd, const char* name);
 
-// Opens the file with that handle on the file system of `fd`; `flags` as for open(2), O_CLOEXEC is
-// added. EPERM: without CAP_DAC_READ_SEARCH. ESTALE: there is no such file (any more). The file
-// may lie anywhere on that file system, so it must not be trusted to be part of a layer.
+// An O_PATH descriptor of the file with that handle on the file system of `fd`; `flags` as for
+// open(2), O_PATH and O_CLOEXEC are added. EPERM: without CAP_DAC_READ_SEARCH. ESTALE: there is no
+// such file (any more). The file may lie anywhere on that file system, so it must not be trusted to
+// be part of a layer.
 Result<UniqueFd> open_handle(int fd, const FileHandle& handle, int flags);
 
 using Uuid = std::array<std::byte, 16>;

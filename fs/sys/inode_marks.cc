@@ -23,9 +23,9 @@ Result<int> flags_of(int fd) {
   return flags;
 }
 
-Result<UniqueFd> open_for_marks(const At& at) {
-  constexpr int kFlags = O_RDONLY | O_NONBLOCK;
-  return at.is_entry() ? open_beneath(at.fd, at.name, kFlags) : reopen(at.fd, kFlags);
+Result<UniqueFd> open_for_marks(const At& at, mode_t type) {
+  const int flags = O_RDONLY | (S_ISDIR(type) ? O_DIRECTORY : 0);
+  return at.is_entry() ? open_beneath(at.fd, at.name, flags) : reopen(at.fd, flags);
 }
 
 }  // namespace
@@ -56,7 +56,7 @@ Result<InodeMarks> holding_marks(const At& at) {
                    .append_only = (st.stx_attributes & STATX_ATTR_APPEND) != 0};
   if (!marks.immutable && !marks.append_only) return marks;
   if (!S_ISREG(st.stx_mode) && !S_ISDIR(st.stx_mode)) return InodeMarks{};
-  const auto fd = open_for_marks(at);
+  const auto fd = open_for_marks(at, st.stx_mode);
   // Who may not even read the file changes nothing but its attributes: the report has to do.
   if (!fd && fd.error() == Errno(EACCES)) return marks;
   if (!fd) return fail(fd.error());

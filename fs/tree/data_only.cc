@@ -24,7 +24,7 @@ bool DataOnlyLayers::any_root(const std::function<bool(int)>& check) const {
 Result<sys::UniqueFd> DataOnlyLayers::open(const std::string& path, int flags) const {
   const char* beneath = path.c_str() + 1;
   for (const auto& layer : layers_) {
-    // What it is is known before it is opened, since the open of a FIFO may wait for ever.
+    // An object that is no file is as good as none, and the next layer may have it.
     auto found = sys::open_beneath(layer->root(), beneath, O_PATH);
     if (!found && is_absent(found.error())) continue;
     if (!found) return fail(found.error());

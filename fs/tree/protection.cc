@@ -75,7 +75,7 @@ Result<void> Tree::write_protection(const sys::At& at, const layer::Protattr& pr
 Result<void> Tree::copy_protection(Node& node, const Place& from, int copy) const {
   if (shown_lower(node)->layer->index() != nullptr) return {};
   if (!node.is_dir() && !S_ISREG(node.type)) return {};
-  const auto lower = from.open(O_RDONLY | O_NONBLOCK);
+  const auto lower = from.open(O_RDONLY | (node.is_dir() ? O_DIRECTORY : 0));
   // Without privilege the attributes of what may not be read can still be changed.
   if (!lower && lower.error() != Errno(EACCES)) return fail(lower.error());
   if (lower) {

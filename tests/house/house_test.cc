@@ -93,6 +93,32 @@ TEST(House, AllTextForPeopleGoesThroughOneWriter) {
     EXPECT_THAT(output_violations(file.string(), read_file(kRoot / file)), IsEmpty());
 }
 
+TEST(OpeningRules, OpeningPastTheOnePlaceIsFound) {
+  for (const std::string line :
+       {"  UniqueFd fd(::open(path, O_RDONLY));", "  fd = ::openat(dirfd, name, flags);",
+        "  ::syscall(SYS_openat2, dirfd, path, &how, sizeof how);", "  ::truncate(path, 0);",
+        "  std::ifstream file(path);", "  ::fchmodat(dirfd, name, mode, 0);",
+        "  FILE* file = std::fopen(path, \"r\");"}) {
+    EXPECT_THAT(opening_violations("fs/tree/place.cc", line + "\n"), testing::SizeIs(1)) << line;
+    EXPECT_THAT(opening_violations("fs/sys/copy.cc", line + "\n"), testing::SizeIs(1)) << line;
+    EXPECT_THAT(opening_violations("fs/sys/file.cc", line + "\n"), IsEmpty()) << line;
+    EXPECT_THAT(opening_violations("tools/io.cc", line + "\n"), IsEmpty()) << line;
+  }
+}
+
+TEST(OpeningRules, TheOnePlaceAndWhatIsNoLayerAreFine) {
+  for (const std::string line :
+       {"  sys::open_beneath(dirfd, name, O_RDONLY);", "  place.open(O_WRONLY);",
+        "  std::ifstream mounts(\"/proc/self/mountinfo\");", "  // ::open() would wait",
+        "  Index::open(dirfd, name);"})
+    EXPECT_THAT(opening_violations("fs/tree/place.cc", line + "\n"), IsEmpty()) << line;
+}
+
+TEST(House, LayersAreOpenedInOnePlace) {
+  for (const auto& file : source_files(kRoot))
+    EXPECT_THAT(opening_violations(file.string(), read_file(kRoot / file)), IsEmpty());
+}
+
 TEST(House, FilesStayShort) {
   for (const auto& file : source_files(kRoot)) {
     const std::string content = read_file(kRoot / file);

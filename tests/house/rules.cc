@@ -79,7 +79,9 @@ std::string judge_quoted(const std::string& from, const std::string& name) {
 }
 
 std::string judge_library(const std::string& from, std::string_view path, const std::string& name) {
-  if (is_libfuse(name) && from != "fs/fuse") return "<" + name + "> belongs to fs/fuse alone";
+  // A test may have a file system of its own.
+  if (is_libfuse(name) && from != "fs/fuse" && from != "tests")
+    return "<" + name + "> belongs to fs/fuse alone";
   if (path.ends_with(".h") && is_kept_library(name)) return "<" + name + "> in a header";
   return {};
 }
@@ -132,6 +134,26 @@ std::vector<std::string> output_violations(std::string_view path, std::string_vi
       wrong.push_back(std::string(path) + ":" + std::to_string(number) +
                       ": text for people goes through Output (tools/io.h) and the log: " + line);
     }
+  }
+  return wrong;
+}
+
+std::vector<std::string> opening_violations(std::string_view path, std::string_view content) {
+  const std::string module = module_of(path);
+  if (!module.starts_with("fs/") || module == "fs/fuse") return {};
+  if (path == "fs/sys/file.cc" || path == "fs/sys/file_handle.cc") return {};
+  static const std::regex opening(
+      R"((^|[^\w:>.])(::|std::)(openat2?|open|open_by_handle_at|creat|fopen|freopen|opendir|truncate|fchmodat|chmod|chown|lchown)\(|\bSYS_(open|openat|openat2|creat|open_by_handle_at)\b|\b[io]?fstream\s+\w+\((?!"/(proc|sys)/|map\)))");
+  std::vector<std::string> wrong;
+  std::istringstream lines{std::string(content)};
+  int number = 0;
+  for (std::string line; std::getline(lines, line);) {
+    ++number;
+    line = line.substr(0, line.find("//"));
+    if (!std::regex_search(line, opening)) continue;
+    wrong.push_back(
+        std::string(path) + ":" + std::to_string(number) +
+        ": what lies in a layer is opened by fs/sys/file.h, which never waits: " + line);
   }
   return wrong;
 }

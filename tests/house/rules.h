@@ -21,6 +21,10 @@ std::vector<std::string> include_violations(std::string_view path, std::string_v
 // make a logger past tools/log.h, a sentence each. Only the files that these are made in may.
 std::vector<std::string> output_violations(std::string_view path, std::string_view content);
 
+// The lines of a file of fs/ (fs/fuse reads no layers) that open something past fs/sys/file.h, or
+// change what a path names and follow it, a sentence each.
+std::vector<std::string> opening_violations(std::string_view path, std::string_view content);
+
 // Every C++ source and header of the project below `root`, relative to it and sorted.
 std::vector<std::filesystem::path> source_files(const std::filesystem::path& root);
 
