@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "fs/fuse/burst.h"
+#include "fs/fuse/config.h"
 #include "fs/fuse/init.h"
 #include "fs/fuse/libfuse.h"
 #include "fs/fuse/reply.h"
@@ -31,6 +32,9 @@ struct Context {
   bool volatile_upper = false;   // FSYNC ends for good
   // For requests that sleep, where other threads may answer and few read; else null.
   SlowWork* slow_work = nullptr;
+  // What comes through io_uring may sleep in a layer, whatever it asks for: each request is
+  // answered by a thread of slow_work.
+  bool layers_sleep = false;
   Burst* burst = nullptr;  // null: nothing is to be kept awake
   RequestCounts counts;
   // Whether something may have been written since the mount was made: its end syncs it then.
@@ -69,13 +73,6 @@ inline Context& receive(fuse_req_t request, RequestKind kind) noexcept {
   return context;
 }
 
-// Answers one request on libfuse's thread.
-template <typename Body>
-void dispatch(fuse_req_t request, RequestKind kind, const Body& body) noexcept {
-  receive(request, kind);
-  answer(request, kind, body);
-}
-
 // Answers a request that will sleep elsewhere than on libfuse's thread, where that must not be held
 // up. `body` is copied then, so it holds no reference to libfuse's arguments.
 template <typename Body>
@@ -91,12 +88,34 @@ void dispatch_elsewhere(Context& context, fuse_req_t request, RequestKind kind,
   if (!taken) answer(request, kind, body);
 }
 
+// Whether what libfuse's arguments point to stays as it is until the request is answered, by
+// whatever thread: it lies in the request's own place in the ring.
+inline bool keeps_arguments([[maybe_unused]] fuse_req_t request) noexcept {
+#if LAYERFS_LIBFUSE_HAS_URING
+  return fuse_req_is_uring(request);
+#else
+  return false;
+#endif
+}
+
+// Answers one request on libfuse's thread, or elsewhere if any may sleep. `body` may hold pointers
+// to what libfuse's arguments point to, but for a fuse_file_info, and no references.
+template <typename Body>
+void dispatch(fuse_req_t request, RequestKind kind, const Body& body) noexcept {
+  Context& context = receive(request, kind);
+  if (context.layers_sleep && keeps_arguments(request)) {
+    dispatch_elsewhere(context, request, kind, body);
+  } else {
+    answer(request, kind, body);
+  }
+}
+
 // The same for a request of which `sleeps(context)`, a guess, says whether it will.
 template <typename Sleeps, typename Body>
 void dispatch_slow(fuse_req_t request, RequestKind kind, const Sleeps& sleeps,
                    const Body& body) noexcept {
   Context& context = receive(request, kind);
-  if (context.slow_work != nullptr && sleeps(context)) {
+  if (context.slow_work != nullptr && (context.layers_sleep || sleeps(context))) {
     dispatch_elsewhere(context, request, kind, body);
   } else {
     answer(request, kind, body);

@@ -37,7 +37,7 @@ void answer_attr(Context& context, Reply& reply, fuse_ino_t node,
 }
 
 void getattr(fuse_req_t request, fuse_ino_t node, fuse_file_info*) {
-  dispatch(request, RequestKind::kGetattr, [&](Context& context, Reply& reply) {
+  dispatch(request, RequestKind::kGetattr, [=](Context& context, Reply& reply) {
     answer_attr(context, reply, node, op::getattr(*context.fs, node));
   });
 }
@@ -45,7 +45,7 @@ void getattr(fuse_req_t request, fuse_ino_t node, fuse_file_info*) {
 #if LAYERFS_LIBFUSE_HAS_STATX
 // The kernel asks for all that it knows (FUSE_STATX with a birth time), and remembers the answer.
 void statx(fuse_req_t request, fuse_ino_t node, int, int, fuse_file_info*) {
-  dispatch(request, RequestKind::kStatx, [&](Context& context, Reply& reply) {
+  dispatch(request, RequestKind::kStatx, [=](Context& context, Reply& reply) {
     if (const auto result = op::statx(*context.fs, node)) {
       reply.statx(*result, op::attr_lasts(*context.fs, node));
     } else {
@@ -70,7 +70,7 @@ void setattr(fuse_req_t request, fuse_ino_t node, struct stat* attr, int to_set,
 }
 
 void readlink(fuse_req_t request, fuse_ino_t node) {
-  dispatch(request, RequestKind::kReadlink, [&](Context& context, Reply& reply) {
+  dispatch(request, RequestKind::kReadlink, [=](Context& context, Reply& reply) {
     if (const auto target = op::readlink(*context.fs, node)) {
       reply.link_target(*target);
     } else {
@@ -80,7 +80,7 @@ void readlink(fuse_req_t request, fuse_ino_t node) {
 }
 
 void statfs(fuse_req_t request, fuse_ino_t) {
-  dispatch(request, RequestKind::kStatfs, [&](Context& context, Reply& reply) {
+  dispatch(request, RequestKind::kStatfs, [=](Context& context, Reply& reply) {
     if (const auto stat = op::statfs(*context.fs)) {
       reply.statfs(*stat);
     } else {

@@ -85,7 +85,7 @@ void opendir(fuse_req_t request, fuse_ino_t, fuse_file_info*) {
 }
 
 void readdir(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t cookie, fuse_file_info*) {
-  dispatch(request, RequestKind::kReaddir, [&](Context& context, Reply& reply) {
+  dispatch(request, RequestKind::kReaddir, [=](Context& context, Reply& reply) {
     Listing listing(context, request, size);
     const auto result = op::readdir(*context.fs, node, static_cast<std::uint64_t>(cookie),
                                     [&](const op::DirEntry& entry) { return listing.add(entry); });
@@ -95,7 +95,7 @@ void readdir(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t cookie
 
 void readdirplus(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t cookie,
                  fuse_file_info*) {
-  dispatch(request, RequestKind::kReaddirplus, [&](Context& context, Reply& reply) {
+  dispatch(request, RequestKind::kReaddirplus, [=](Context& context, Reply& reply) {
     Listing listing(context, request, size);
     const auto wanted =
         context.agreed->writeback ? op::ListedAttr::kButOfFiles : op::ListedAttr::kOfAll;

@@ -79,17 +79,18 @@ void answer_created(Context& context, Reply& reply, const Result<op::Created>& c
 
 void create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode,
             fuse_file_info* info) {
-  dispatch(request, RequestKind::kCreate, [&](Context& context, Reply& reply) {
+  dispatch(request, RequestKind::kCreate, [=, flags = info->flags](Context& context, Reply& reply) {
     answer_created(context, reply,
-                   op::create(*context.fs, caller_of(request), parent, name, mode, info->flags));
+                   op::create(*context.fs, caller_of(request), parent, name, mode, flags));
   });
 }
 
 void tmpfile(fuse_req_t request, fuse_ino_t parent, mode_t mode, fuse_file_info* info) {
-  dispatch(request, RequestKind::kTmpfile, [&](Context& context, Reply& reply) {
-    answer_created(context, reply,
-                   op::tmpfile(*context.fs, caller_of(request), parent, mode, info->flags));
-  });
+  dispatch(request, RequestKind::kTmpfile,
+           [=, flags = info->flags](Context& context, Reply& reply) {
+             answer_created(context, reply,
+                            op::tmpfile(*context.fs, caller_of(request), parent, mode, flags));
+           });
 }
 
 // Room for the data of one READ: libfuse's own where the request came through io_uring, which
@@ -132,7 +133,7 @@ void read(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t offset,
           fuse_file_info* info) {
   const op::HandleId handle = info->fh;
   Context& context = receive(request, RequestKind::kRead);
-  if (context.slow_work != nullptr &&
+  if (context.slow_work != nullptr && !context.layers_sleep &&
       read_without_sleep(context, request, node, handle, size, offset)) {
     return;
   }
@@ -157,9 +158,9 @@ void answer_count(Reply& reply, const Result<std::size_t>& count) {
 
 void write(fuse_req_t request, fuse_ino_t node, const char* data, std::size_t size, off_t offset,
            fuse_file_info* info) {
-  dispatch(request, RequestKind::kWrite, [&](Context& context, Reply& reply) {
-    answer_count(reply, op::write(*context.fs, node, info->fh, std::as_bytes(std::span(data, size)),
-                                  offset, kills_suidgid(request, *info)));
+  dispatch(request, RequestKind::kWrite, [=, asked = *info](Context& context, Reply& reply) {
+    answer_count(reply, op::write(*context.fs, node, asked.fh, std::as_bytes(std::span(data, size)),
+                                  offset, kills_suidgid(request, asked)));
   });
 }
 
@@ -170,8 +171,8 @@ void flush(fuse_req_t request, fuse_ino_t, fuse_file_info*) {
 }
 
 void release(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
-  dispatch(request, RequestKind::kRelease, [&](Context& context, Reply& reply) {
-    op::release(*context.fs, node, info->fh);
+  dispatch(request, RequestKind::kRelease, [=, handle = info->fh](Context& context, Reply& reply) {
+    op::release(*context.fs, node, handle);
     reply.done();
   });
 }
@@ -184,9 +185,10 @@ void fsync(fuse_req_t request, fuse_ino_t node, int data_only, fuse_file_info* i
 
 void fallocate(fuse_req_t request, fuse_ino_t node, int mode, off_t offset, off_t length,
                fuse_file_info* info) {
-  dispatch(request, RequestKind::kFallocate, [&](Context& context, Reply& reply) {
-    answer_done(reply, op::fallocate(*context.fs, node, info->fh, mode, offset, length));
-  });
+  dispatch(request, RequestKind::kFallocate,
+           [=, handle = info->fh](Context& context, Reply& reply) {
+             answer_done(reply, op::fallocate(*context.fs, node, handle, mode, offset, length));
+           });
 }
 
 void copy_file_range(fuse_req_t request, fuse_ino_t from, off_t from_offset,
@@ -202,8 +204,8 @@ void copy_file_range(fuse_req_t request, fuse_ino_t from, off_t from_offset,
 }
 
 void lseek(fuse_req_t request, fuse_ino_t node, off_t offset, int whence, fuse_file_info* info) {
-  dispatch(request, RequestKind::kLseek, [&](Context& context, Reply& reply) {
-    if (const auto found = op::lseek(*context.fs, node, info->fh, offset, whence)) {
+  dispatch(request, RequestKind::kLseek, [=, handle = info->fh](Context& context, Reply& reply) {
+    if (const auto found = op::lseek(*context.fs, node, handle, offset, whence)) {
       reply.offset(*found);
     } else {
       reply.error(found.error().code());
@@ -213,13 +215,13 @@ void lseek(fuse_req_t request, fuse_ino_t node, off_t offset, int whence, fuse_f
 
 void ioctl(fuse_req_t request, fuse_ino_t node, unsigned command, void*, fuse_file_info* info,
            unsigned flags, const void* in, std::size_t in_size, std::size_t out_size) {
-  dispatch(request, RequestKind::kIoctl, [&](Context& context, Reply& reply) {
+  dispatch(request, RequestKind::kIoctl, [=, handle = info->fh](Context& context, Reply& reply) {
     if (flags & FUSE_IOCTL_COMPAT) {
       reply.error(ENOTTY);  // the layouts differ for a 32-bit caller
       return;
     }
     const auto out =
-        op::ioctl(*context.fs, node, info->fh, command, {static_cast<const char*>(in), in_size});
+        op::ioctl(*context.fs, node, handle, command, {static_cast<const char*>(in), in_size});
     if (out) {
       if (op::changes_attr(command)) drop_attributes(context, node);
       reply.ioctl(std::string_view(*out).substr(0, out_size));

@@ -13,27 +13,27 @@ namespace {
 bool waits(Context& context) { return op::removal_waits(*context.fs); }
 
 void mknod(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode, dev_t rdev) {
-  dispatch(request, RequestKind::kMknod, [&](Context& context, Reply& reply) {
+  dispatch(request, RequestKind::kMknod, [=](Context& context, Reply& reply) {
     answer_entry(context, reply,
                  op::mknod(*context.fs, caller_of(request), parent, name, mode, rdev));
   });
 }
 
 void mkdir(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode) {
-  dispatch(request, RequestKind::kMkdir, [&](Context& context, Reply& reply) {
+  dispatch(request, RequestKind::kMkdir, [=](Context& context, Reply& reply) {
     answer_entry(context, reply, op::mkdir(*context.fs, caller_of(request), parent, name, mode));
   });
 }
 
 void symlink(fuse_req_t request, const char* target, fuse_ino_t parent, const char* name) {
-  dispatch(request, RequestKind::kSymlink, [&](Context& context, Reply& reply) {
+  dispatch(request, RequestKind::kSymlink, [=](Context& context, Reply& reply) {
     answer_entry(context, reply,
                  op::symlink(*context.fs, caller_of(request), parent, name, target));
   });
 }
 
 void link(fuse_req_t request, fuse_ino_t node, fuse_ino_t parent, const char* name) {
-  dispatch(request, RequestKind::kLink, [&](Context& context, Reply& reply) {
+  dispatch(request, RequestKind::kLink, [=](Context& context, Reply& reply) {
     answer_entry(context, reply, op::link(*context.fs, node, parent, name));
   });
 }

@@ -16,7 +16,7 @@ namespace {
 // would get EOPNOTSUPP instead of ENODATA and an empty list.
 template <typename Get>
 void answer_bytes(fuse_req_t request, RequestKind kind, std::size_t room, const Get& get) {
-  dispatch(request, kind, [&](Context& context, Reply& reply) {
+  dispatch(request, kind, [=](Context& context, Reply& reply) {
     const Result<std::string> bytes = get(context);
     if (!bytes) {
       reply.error(bytes.error().code());
@@ -32,11 +32,11 @@ void answer_bytes(fuse_req_t request, RequestKind kind, std::size_t room, const 
 
 void getxattr(fuse_req_t request, fuse_ino_t node, const char* name, std::size_t room) {
   answer_bytes(request, RequestKind::kGetxattr, room,
-               [&](Context& context) { return op::getxattr(*context.fs, node, name); });
+               [=](Context& context) { return op::getxattr(*context.fs, node, name); });
 }
 
 void listxattr(fuse_req_t request, fuse_ino_t node, std::size_t room) {
-  answer_bytes(request, RequestKind::kListxattr, room, [&](Context& context) {
+  answer_bytes(request, RequestKind::kListxattr, room, [=](Context& context) {
     return op::listxattr(*context.fs, caller_of(request), node);
   });
 }
@@ -52,7 +52,7 @@ Result<bool> kills_setgid(Context& context, fuse_req_t request, fuse_ino_t node,
 
 void setxattr(fuse_req_t request, fuse_ino_t node, const char* name, const char* value,
               std::size_t size, int flags) {
-  dispatch(request, RequestKind::kSetxattr, [&](Context& context, Reply& reply) {
+  dispatch(request, RequestKind::kSetxattr, [=](Context& context, Reply& reply) {
     const Result<bool> kills = kills_setgid(context, request, node, name);
     answer_done(reply, kills ? op::setxattr(*context.fs, node, name, {value, size}, flags, *kills)
                              : fail(kills.error()));
@@ -60,7 +60,7 @@ void setxattr(fuse_req_t request, fuse_ino_t node, const char* name, const char*
 }
 
 void removexattr(fuse_req_t request, fuse_ino_t node, const char* name) {
-  dispatch(request, RequestKind::kRemovexattr, [&](Context& context, Reply& reply) {
+  dispatch(request, RequestKind::kRemovexattr, [=](Context& context, Reply& reply) {
     answer_done(reply, op::removexattr(*context.fs, node, name));
   });
 }

@@ -31,6 +31,7 @@
 #include "fs/fuse/pruner.h"
 #include "fs/fuse/slow_work.h"
 #include "fs/fuse/transport.h"
+#include "fs/op/cost.h"
 #include "fs/op/file.h"
 #include "fs/sys/user_namespace.h"
 
@@ -41,7 +42,10 @@ namespace {
 // Requests that one processor may have under way in its ring. Each holds memory for the largest.
 constexpr unsigned kRingDepth = 8;
 
-// Each may be copying data or waiting for the disk.
+// The same where layers may sleep: each sleeping request keeps its place in the ring.
+constexpr unsigned kDeepRing = 64;
+
+// Each may be copying data or waiting for the disk; more only where those do not come back.
 constexpr unsigned kMostSlowThreads = 16;
 
 // libfuse does without io_uring where its rings cannot be made, and says so in a message only. It
@@ -143,6 +147,7 @@ class MountedSession final : public Session {
 
   const MountOptions options_;
   const bool read_only_;
+  const bool layers_may_sleep_;
   Context context_;
   dev_t device_ = 0;
   bool mounted_ = false;
@@ -163,6 +168,7 @@ class MountedSession final : public Session {
 MountedSession::MountedSession(MountOptions options, op::FileSystemPtr fs)
     : options_(std::move(options)),
       read_only_(options_.read_only || op::is_read_only(*fs)),
+      layers_may_sleep_(op::layers_may_sleep(*fs)),
       fs_(std::move(fs)) {
   context_.fs = fs_.get();
   context_.volatile_upper = options_.stack.volatile_upper;
@@ -213,7 +219,9 @@ Outcome<void> MountedSession::choose() {
     context_.wishes.io_uring = true;
   } else if (options_.transport == Transport::kAuto) {
     // Threads were asked for; those of io_uring are libfuse's, one for each processor.
-    context_.wishes.io_uring = options_.threads == 0 && automatic_transport().io_uring;
+    // A ring has room for so many requests that sleep, and for no more.
+    context_.wishes.io_uring =
+        options_.threads == 0 && !layers_may_sleep_ && automatic_transport().io_uring;
   }
   return {};
 }
@@ -222,7 +230,8 @@ Outcome<void> MountedSession::make_libfuse_session() {
   std::vector<std::string> words = {"layerfs"};
   if (options_.debug) words.insert(words.end(), {"-o", "debug"});
   if (context_.wishes.io_uring) {
-    words.insert(words.end(), {"-o", fmt::format("io_uring,io_uring_q_depth={}", kRingDepth)});
+    words.insert(words.end(), {"-o", fmt::format("io_uring,io_uring_q_depth={}",
+                                                 layers_may_sleep_ ? kDeepRing : kRingDepth)});
   }
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
@@ -259,6 +268,7 @@ void MountedSession::prepare_threads() {
   if (io_uring ? any_thread_answers() : threads_ == 1) {
     slow_work_ = std::make_unique<SlowWork>(kMostSlowThreads);
     context_.slow_work = slow_work_.get();
+    context_.layers_sleep = io_uring && layers_may_sleep_;
   }
   workers_ = std::make_unique<Workers>(session_.get(), options_.spin && !io_uring, io_uring);
   if (options_.max_inodes > 0) watch_inodes();

@@ -11,18 +11,38 @@ bool SlowWork::start(std::function<void()> work) noexcept {
   try {
     const std::lock_guard lock(mutex_);
     if (finished_) return false;
-    if (idle_ <= waiting_.size() && threads_.size() < most_threads_) {
-      try {
-        threads_.emplace_back([this] { serve(); });
-      } catch (const std::exception&) {
-        if (threads_.empty()) return false;  // else those that are there do it all
-      }
-    }
     waiting_.push_back(std::move(work));
+    const bool short_of_threads =
+        idle_ < waiting_.size() && (threads_.size() >= most_threads_ || !add_thread());
+    if (threads_.empty()) {
+      waiting_.pop_back();
+      return false;
+    }
+    if (short_of_threads) lookout_.note();
   } catch (const std::exception&) {
     return false;
   }
   wanted_.notify_one();
+  return true;
+}
+
+bool SlowWork::add_thread() noexcept {
+  try {
+    threads_.emplace_back([this] { serve(); });
+    if (threads_.size() == 1) (void)lookout_.start();
+    return true;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
+// One more thread if there is work that waits and none was done since the last look.
+bool SlowWork::look() {
+  const std::lock_guard lock(mutex_);
+  if (finished_ || waiting_.empty()) return false;
+  const bool stuck = seen_ == done_count_ && idle_ == 0;
+  seen_ = done_count_;
+  if (stuck && threads_.size() < most_threads_ + kMostStuck) (void)add_thread();
   return true;
 }
 
@@ -41,6 +61,7 @@ void SlowWork::serve() {
     work();
     lock.lock();
     --running_;
+    ++done_count_;
     if (running_ == 0 && waiting_.empty()) done_.notify_all();
   }
 }
@@ -57,6 +78,7 @@ void SlowWork::finish() {
     finished_ = true;
   }
   wanted_.notify_all();
+  lookout_.stop();
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
 }

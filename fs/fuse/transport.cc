@@ -77,45 +77,112 @@ Workers::Workers(fuse_session* session, bool spin, bool beside_rings)
     : session_(session),
       beside_rings_(beside_rings),
       spin_(spin && std::thread::hardware_concurrency() > 1),
-      event_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+      event_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      lookout_([this] { return look(); }) {}
 
 Workers::~Workers() { stop(); }
 
 Outcome<void> Workers::start(unsigned count) {
   if (!event_) return refuse("no event descriptor", EMFILE);
   prepare_wake_signal();
+  const std::lock_guard lock(mutex_);
+  base_ = count;
   for (unsigned i = 0; i < count; ++i) {
-    auto worker = std::make_unique<Worker>();
-    Worker& started = *worker;
-    workers_.push_back(std::move(worker));
     try {
-      started.thread = std::thread([this, &started] { run(started); });
+      add_worker(false);
     } catch (const std::system_error& problem) {
-      workers_.pop_back();
       if (workers_.empty()) return refuse("no thread can be started", problem.code().value());
-      break;  // fewer threads serve as well
+      base_ = workers_.size();  // fewer threads serve as well
+      break;
     }
   }
+  // Without it requests are answered all the same while nothing sleeps.
+  (void)lookout_.start();
   return {};
+}
+
+void Workers::add_worker(bool extra) {
+  auto worker = std::make_unique<Worker>();
+  Worker& started = *worker;
+  started.extra = extra;
+  workers_.push_back(std::move(worker));
+  try {
+    started.thread = std::thread([this, &started] { run(started); });
+  } catch (const std::system_error&) {
+    workers_.pop_back();
+    throw;
+  }
 }
 
 void Workers::run(Worker& worker) {
   block_signals();
-  serve();
+  serve(worker);
+  // An extra thread that is not needed any more leaves a mount that goes on.
+  const bool all_end = !worker.extra || fuse_session_exited(session_);
   worker.ended = true;
-  wake();
+  if (all_end) wake();
+}
+
+// Whether all threads are in the request that they were in at the last look: then nobody reads, and
+// one more thread does. Threads that come back from a long sleep may find it there: it ends itself.
+bool Workers::look() {
+  const std::lock_guard lock(mutex_);
+  join_ended();
+  bool busy = false;
+  bool stuck = true;
+  for (const auto& worker : workers_) {
+    const std::uint64_t turn = worker->turn.load(std::memory_order_relaxed);
+    busy = busy || turn % 2 == 1;
+    stuck = stuck && turn % 2 == 1 && turn == worker->seen;
+    worker->seen = turn;
+  }
+  if (!stuck || workers_.size() >= base_ + kMostExtra || fuse_session_exited(session_)) return busy;
+  try {
+    add_worker(true);
+  } catch (const std::exception&) {
+    // Perhaps at the next look.
+  }
+  return busy;
+}
+
+void Workers::join_ended() {
+  std::erase_if(workers_, [](const auto& worker) {
+    if (!worker->extra || !worker->ended) return false;
+    worker->thread.join();
+    return true;
+  });
+}
+
+// Whether as many threads as there should be wait for requests, or are about to, without this one.
+bool Workers::is_enough_without(const Worker& worker) {
+  const std::lock_guard lock(mutex_);
+  std::size_t free = 0;
+  for (const auto& other : workers_) {
+    const bool is_free = other->turn.load(std::memory_order_relaxed) % 2 == 0 && !other->ended;
+    if (is_free && other.get() != &worker) ++free;
+  }
+  return free >= base_;
+}
+
+void Workers::process(Worker& worker, const fuse_buf& buffer) {
+  const std::uint64_t turn = worker.turn.load(std::memory_order_relaxed);
+  worker.turn.store(turn + 1, std::memory_order_relaxed);
+  lookout_.note();
+  fuse_session_process_buf(session_, &buffer);
+  worker.turn.store(turn + 2, std::memory_order_relaxed);
 }
 
 // Not libfuse's loop: that ends io_uring with the first thread that leaves it, while others may
 // still be at work on requests, and knows no spinning.
-void Workers::serve() {
+void Workers::serve(Worker& worker) {
   fuse_buf buffer = {};
   while (!fuse_session_exited(session_)) {
     const int got = receive(buffer);
     if (got == -EINTR) continue;
     if (got <= 0) break;  // the connection has ended
     const bool forget = is_forget(buffer);
-    fuse_session_process_buf(session_, &buffer);
+    process(worker, buffer);
+    if (worker.extra && is_enough_without(worker)) break;
     // Nobody waits for it, and what comes meanwhile is read at once and wakes nobody.
     if (forget && beside_rings_) std::this_thread::sleep_for(kForgetPause);
   }
@@ -156,6 +223,7 @@ void Workers::wake() noexcept {
 
 void Workers::stop() {
   fuse_session_exit(session_);
+  lookout_.stop();
   // A signal that comes just before the read does not interrupt it: try again until it works.
   for (const auto& worker : workers_) {
     while (!worker->ended) {

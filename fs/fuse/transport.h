@@ -2,11 +2,15 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <vector>
 
 #include "fs/fuse/libfuse.h"
+#include "fs/fuse/lookout.h"
 #include "fs/fuse/mount_options.h"
 #include "fs/fuse/spin.h"
 #include "fs/sys/failure.h"
@@ -25,13 +29,17 @@ bool any_thread_answers();
 // How many threads read /dev/fuse for these options.
 unsigned thread_count(const MountOptions& options, bool io_uring);
 
-// A fixed set of threads that serve a session over /dev/fuse until it ends. They are started once,
-// since starting and ending threads with the load costs more than a sleeping thread.
+// Threads that serve a session over /dev/fuse until it ends. They are started once, since starting
+// and ending threads with the load costs more than a sleeping thread. Only while all of them sleep
+// in a layer (a FUSE or network file system that does not answer) others are started beside them,
+// at most kMostExtra, which end when those are back: so whoever sleeps holds up nobody else.
 //
 // With io_uring libfuse has threads of its own for nearly all requests; one thread here reads what
 // still comes through /dev/fuse.
 class Workers {
  public:
+  static constexpr std::size_t kMostExtra = 512;
+
   // `spin`: wait for requests awake for a moment where that pays. `beside_rings`: nearly all
   // requests come through io_uring; of the rest the kernel's FORGETs may wait.
   Workers(fuse_session* session, bool spin, bool beside_rings);
@@ -51,21 +59,34 @@ class Workers {
   void stop();
 
  private:
-  struct Worker {
+  struct alignas(64) Worker {
     std::thread thread;
     std::atomic<bool> ended = false;
+    // Odd while it is at work on a request. Written by its thread alone.
+    std::atomic<std::uint64_t> turn = 0;
+    std::uint64_t seen = 0;  // `turn` at the last look
+    bool extra = false;
   };
 
+  // std::system_error
+  void add_worker(bool extra);
   void run(Worker& worker);
-  void serve();
+  void serve(Worker& worker);
+  void process(Worker& worker, const fuse_buf& buffer);
   int receive(fuse_buf& buffer);
   void look_awake();
+  bool look();
+  void join_ended();
+  bool is_enough_without(const Worker& worker);
 
   fuse_session* const session_;
   const bool beside_rings_;
   Spin spin_;
   const sys::UniqueFd event_;
-  std::vector<std::unique_ptr<Worker>> workers_;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Worker>> workers_;  // guarded by mutex_
+  std::size_t base_ = 0;                          // those that are not extra; constant once started
+  Lookout lookout_;
 };
 
 }  // namespace layerfs::fuse

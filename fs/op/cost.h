@@ -21,4 +21,8 @@ bool change_copies_much(FileSystem& fs, NodeId node, std::optional<off_t> size);
 // unlink(), rmdir() and rename() wait until removed files have given their descriptors back.
 bool removal_waits(const FileSystem& fs);
 
+// Whether a layer lies on a file system that a program or another machine serves (FUSE, NFS and the
+// like), so that any question to it may be answered late or never.
+bool layers_may_sleep(const FileSystem& fs);
+
 }  // namespace layerfs::op
