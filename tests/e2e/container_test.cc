@@ -210,6 +210,42 @@ TEST_P(Container, MakesTheImagesVolumesWhereTheyAreMissing) {
   EXPECT_EQ(ran.out, "/data/deep\n/etc/default\n") << ran.err;
 }
 
+// An image that has links to directories of the machine where a runtime works before it enters the
+// container.
+TEST_P(Container, FollowsNoLinkOfTheImageOutOfIt) {
+  const fs::path canary = dir_.make("canary");
+  for (const char* name : {"ptmx", "file", "fd"}) write_file(canary / name, "mine");
+  const fs::path root = dir_.make("root");
+  for (const std::string name : {"dev", "proc", "sys", "etc"}) {
+    const Ran changed = outside("$layerfs mount --snapshot hostile demo root; rm -rf root/" + name +
+                                "; ln -s \"$PWD/canary\" root/" + name + "; $layerfs umount root");
+    ASSERT_TRUE(changed.ok()) << changed.err;
+    const Ran ran = script("true", {"--snapshot", "hostile"});
+    EXPECT_EQ(ran.status, 125) << name << ran.out << ran.err;
+    EXPECT_THAT(ran.err, HasSubstr("'/" + name + "' is a symlink"));
+    EXPECT_EQ(outside("ls canary; cat canary/*").out, "fd\nfile\nptmx\nmineminemine") << name;
+    drop_snapshot("hostile");
+  }
+}
+
+TEST_P(Container, LinksInPlaceOfFilesOfTheImageLeadNowhere) {
+  const fs::path canary = dir_.make("canary");
+  write_file(canary / "file", "mine");
+  dir_.make("root");
+  const Ran changed = outside(
+      "$layerfs mount --snapshot hostile demo root; cd root; rm -f etc/resolv.conf etc/hosts; "
+      "ln -s \"$PWD/../canary/file\" etc/resolv.conf; ln -s ../../../../../../no/such etc/hosts; "
+      "ln -s \"$PWD/../canary\" volume; cd ..; $layerfs umount root");
+  ASSERT_TRUE(changed.ok()) << changed.err;
+  const Ran ran = script("cat /etc/resolv.conf; ls /etc/hosts",
+                         {"--snapshot", "hostile", "--workdir", "/new/cwd"});
+  EXPECT_EQ(ran.out, read_file("/etc/resolv.conf") + "/etc/hosts\n") << ran.err;
+  const Ran shown = script("ls /volume", {"--snapshot", "hostile", "--volume", mounted_volume()});
+  EXPECT_NE(shown.err, "");
+  EXPECT_EQ(outside("ls canary; cat canary/*").out, "file\nmine");
+  drop_snapshot("hostile");
+}
+
 TEST_P(Container, HasNoNetworkIfAskedFor) {
   EXPECT_EQ(script("ls /sys/class/net", {"--network", "none"}).out, "lo\n");
 }

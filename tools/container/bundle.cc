@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -75,6 +76,47 @@ bool has_unified_cgroups() {
   return ::statfs("/sys/fs/cgroup", &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
 }
 
+// What is mounted there comes before what the image has, and nothing of the image is followed.
+bool lies_in_system(const std::string& path) {
+  for (const char* top : {"/dev", "/proc", "/sys"}) {
+    const auto relative = std::filesystem::path(path).lexically_normal().lexically_relative(top);
+    if (!relative.empty() && *relative.begin() != "..") return true;
+  }
+  return false;
+}
+
+// The mount points of what a user shows in the container, by their real paths in it.
+Outcome<void> settle_volumes(const std::string& rootfs, std::vector<Volume>& volumes) {
+  for (Volume& volume : volumes) {
+    if (lies_in_system(volume.target)) continue;
+    LAYERFS_TRY_ASSIGN(volume.target, real_path_in(rootfs, volume.target));
+    std::error_code unknown;
+    const bool is_dir = std::filesystem::is_directory(volume.source, unknown);
+    MountPoints point;
+    (is_dir ? point.directories : point.files).push_back(volume.target);
+    LAYERFS_TRY(make_mount_points(rootfs, point, false));
+  }
+  return {};
+}
+
+// A runtime works in /dev, /proc and /sys by their paths, before it enters the container: where the
+// image had symlinks there they would lead it elsewhere on this machine.
+Outcome<void> prepare_rootfs(const std::string& rootfs, const store::ImageConfig& image,
+                             const Process& process, bool looking_only) {
+  MountPoints points{.directories = {"/dev", "/proc", "/sys"}, .files = {}};
+  LAYERFS_TRY(make_mount_points(rootfs, points, looking_only));
+  if (looking_only) return {};
+  for (const std::string& volume : image.volumes) LAYERFS_TRY(make_directories(rootfs, volume));
+  if (lies_in_system(process.cwd)) return {};
+  return make_directories(rootfs, process.cwd);
+}
+
+Outcome<void> prepare_etc(const std::string& rootfs, const std::vector<std::string>& etc_files) {
+  MountPoints points;
+  for (const std::string& file : etc_files) points.files.push_back("/etc/" + file);
+  return make_mount_points(rootfs, points, false);
+}
+
 }  // namespace
 
 std::string rootfs_of(const std::string& bundle) { return bundle + "/" + kRootfs; }
@@ -108,9 +150,9 @@ Outcome<void> write_bundle(const std::string& directory, const store::ImageConfi
   LAYERFS_TRY_ASSIGN(const ContainerUser user,
                      find_user(options.user.empty() ? image.user : options.user, files));
   LAYERFS_TRY_ASSIGN(const Process process, process_of(image, options, user, terminal));
-  if (!looking_only) {
-    for (const std::string& volume : image.volumes) LAYERFS_TRY(make_directories(rootfs, volume));
-  }
+  LAYERFS_TRY(prepare_rootfs(rootfs, image, process, looking_only));
+  ContainerOptions settled = options;
+  if (!looking_only) LAYERFS_TRY(settle_volumes(rootfs, settled.volumes));
   auto bundle = sys::open_path(directory.c_str(), O_RDONLY | O_DIRECTORY);
   if (!bundle) return refuse("the bundle '" + directory + "' cannot be opened", bundle.error());
 
@@ -119,8 +161,9 @@ Outcome<void> write_bundle(const std::string& directory, const store::ImageConfi
   surroundings.cgroup_namespace = has_unified_cgroups();
   if (::geteuid() != 0) surroundings.unprivileged = {::geteuid(), ::getegid()};
   LAYERFS_TRY_ASSIGN(surroundings.etc_files, write_etc_files(bundle->get(), options));
+  if (!looking_only) LAYERFS_TRY(prepare_etc(rootfs, surroundings.etc_files));
   LAYERFS_TRY_ASSIGN(const std::string config,
-                     runtime_config(image, options, process, surroundings));
+                     runtime_config(image, settled, process, surroundings));
   return write_in(bundle->get(), kConfig, config);
 }
 

@@ -1,7 +1,9 @@
 #include "tools/container/rootfs.h"
 
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 
@@ -85,6 +87,59 @@ TEST_F(Rootfs, AFileInTheWayIsRefused) {
   const auto made = make_directories(root_, "/file/new");
   ASSERT_FALSE(made);
   EXPECT_THAT(made.error().sentence, HasSubstr("'/file/new'"));
+}
+
+TEST_F(Rootfs, ADeviceOrAHugeFileInPlaceOfUsersIsRefused) {
+  stdfs::create_symlink("/zero", root_ + "/etc/passwd");
+  ASSERT_EQ(::mknod((root_ + "/zero").c_str(), S_IFCHR | 0666, makedev(1, 5)), 0);
+  EXPECT_FALSE(read_user_files(root_));
+  stdfs::remove(root_ + "/etc/passwd");
+  test::write_file(root_ + "/etc/passwd", "");
+  stdfs::resize_file(root_ + "/etc/passwd", std::uintmax_t{1} << 40);
+  EXPECT_FALSE(read_user_files(root_));
+}
+
+TEST_F(Rootfs, MountPointsAreMadeWhereTheyAreMissing) {
+  const MountPoints wanted{.directories = {"/dev", "/sys/fs"}, .files = {"/etc/hosts"}};
+  ASSERT_TRUE(make_mount_points(root_, wanted, true));
+  EXPECT_FALSE(stdfs::exists(root_ + "/dev"));
+  ASSERT_TRUE(make_mount_points(root_, wanted, false));
+  ASSERT_TRUE(make_mount_points(root_, wanted, false));
+  EXPECT_TRUE(stdfs::is_directory(root_ + "/sys/fs"));
+  EXPECT_EQ(test::read_file(root_ + "/etc/hosts"), "");
+}
+
+TEST_F(Rootfs, ALinkIsNoMountPoint) {
+  stdfs::create_symlink(dir_ / "outside", root_ + "/dev");
+  stdfs::create_symlink("/etc", root_ + "/sys");
+  for (const bool look_only : {false, true}) {
+    for (const std::string path : {"/dev", "/dev/pts", "/sys"}) {
+      const auto made = make_mount_points(root_, {.directories = {path}, .files = {}}, look_only);
+      ASSERT_FALSE(made) << path;
+      EXPECT_THAT(made.error().sentence, HasSubstr("is a symlink"));
+    }
+  }
+  test::write_file(root_ + "/proc", "");
+  EXPECT_FALSE(make_mount_points(root_, {.directories = {"/proc"}, .files = {}}, false));
+  EXPECT_TRUE(stdfs::is_empty(dir_ / "outside"));
+}
+
+TEST_F(Rootfs, AFileTakesThePlaceOfALink) {
+  test::write_file(dir_ / "outside/hosts", "outside");
+  stdfs::create_symlink(dir_ / "outside/hosts", root_ + "/etc/hosts");
+  ASSERT_TRUE(make_mount_points(root_, {.directories = {}, .files = {"/etc/hosts"}}, false));
+  EXPECT_FALSE(stdfs::is_symlink(root_ + "/etc/hosts"));
+  EXPECT_EQ(test::read_file(dir_ / "outside/hosts"), "outside");
+}
+
+TEST_F(Rootfs, RealPathsStayWithinTheRoot) {
+  stdfs::create_directories(root_ + "/usr/lib");
+  stdfs::create_symlink("/usr/lib", root_ + "/lib");
+  stdfs::create_symlink("../../../../usr", root_ + "/up");
+  EXPECT_EQ(*real_path_in(root_, "/lib/new/file"), "/usr/lib/new/file");
+  EXPECT_EQ(*real_path_in(root_, "/up/lib"), "/usr/lib");
+  EXPECT_EQ(*real_path_in(root_, "/../../x"), "/x");
+  EXPECT_EQ(*real_path_in(root_, "/"), "/");
 }
 
 }  // namespace
