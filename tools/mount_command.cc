@@ -28,10 +28,12 @@ Outcome<void> remount(const MountRequest& request, const std::string& directory)
                               record.mountpoint),
                   EROFS);
   }
-  return fuse::remount({.mountpoint = record.mountpoint,
-                        .source = mount.source,
-                        .read_only = request.mount.read_only,
-                        .options = request.mount.kernel_options});
+  fuse::KernelMount wanted{.mountpoint = record.mountpoint,
+                           .source = mount.source,
+                           .read_only = request.mount.read_only,
+                           .options = request.mount.kernel_options};
+  if (record.is_restricted) fuse::forbid_setuid(wanted);
+  return fuse::remount(wanted);
 }
 
 int finish_remount(const MountRequest& request, const std::string& directory, Io& io) {

@@ -11,7 +11,6 @@
 
 #include <fmt/format.h>
 
-#include "fs/sys/user_namespace.h"
 #include "tools/id_options.h"
 #include "tools/lower_list.h"
 
@@ -372,11 +371,11 @@ Outcome<void> check_marks(const MountRequest& request) {
     return refuse("metacopy=on needs redirects: leave out metacopy=on or redirect_dir=nofollow",
                   EINVAL);
   const bool asked = request.redirects_are_asked || request.metacopy_is_asked;
-  if (!asked || !stack.user_xattr || !sys::is_privileged()) return {};
+  if (!asked || !stack.user_xattr) return {};
   return refuse(
       fmt::format(
-          "{} cannot be had with userxattr as root: whoever owns a file of a layer could have "
-          "it lead to files that only root may read; leave out one of the two",
+          "{} cannot be had with userxattr: whoever owns a file of a layer could have it lead "
+          "to files that only others may read; leave out one of the two",
           request.metacopy_is_asked ? "metacopy=on" : "redirect_dir=on or follow"),
       EINVAL);
 }

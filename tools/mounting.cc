@@ -117,6 +117,7 @@ MountRecord record_of(const MountOrder& mount, const fuse::Session& session) {
   }
   record.upperdir = absolute(options.stack.upperdir);
   record.transport = session.description();
+  record.is_restricted = fuse::is_restricted(options);
   record.device = session.device();
   record.pid = ::getpid();
   record.since = std::chrono::duration_cast<std::chrono::nanoseconds>(
@@ -177,6 +178,16 @@ void check_upper(op::StackOptions& stack, Io& io) {
   give_up_writing(stack, whiteouts);
 }
 
+// What was asked for beside userxattr has been refused before (check_layers()).
+void use_user_xattrs(MountRequest& request, Io& io) {
+  op::StackOptions& stack = request.mount.stack;
+  if (!stack.user_xattr && (request.redirects_are_asked || request.metacopy_is_asked))
+    warn(io,
+         "redirect_dir= and metacopy= have no effect without privilege: marks are in user. "
+         "attributes, as with userxattr");
+  stack.user_xattr = true;
+}
+
 // A snapshot that was made for a mount which then failed holds nothing.
 void drop_new_snapshot(const MountOrder& mount, Leases leases) {
   if (!leases.snapshot || !leases.snapshot_is_new) return;
@@ -213,7 +224,11 @@ Outcome<Mounted> carry_out(MountOrder mount, Io& io) {
   if (!options.stack.workdir.empty()) check_upper(options.stack, io);
   // Only root of the machine can write trusted.overlay.*; kernel overlayfs asks for userxattr
   // there.
-  if (!fuse::may_pass_through()) options.stack.user_xattr = true;
+  if (!fuse::may_pass_through()) use_user_xattrs(mount.request, io);
+  if (fuse::is_restricted(options))
+    warn(io, fmt::format("{} is nosuid,nodev: with xattr_permissions=2 whoever owns a file writes "
+                         "whose it is shown to be",
+                         options.mountpoint));
 
   std::unique_ptr<RecordFile> record;
   const Start start = [&]() -> Outcome<std::unique_ptr<fuse::Session>> {

@@ -37,6 +37,7 @@ json to_json(const MountRecord& record) {
           {"lowerdirs", record.lowerdirs},
           {"upperdir", record.upperdir},
           {"transport", record.transport},
+          {"is_restricted", record.is_restricted},
           {"device", record.device},
           {"pid", record.pid},
           {"since", record.since}};
@@ -55,6 +56,7 @@ MountRecord from_json(const json& object) {
   record.lowerdirs = object.at("lowerdirs").get<std::vector<std::string>>();
   record.upperdir = object.at("upperdir");
   record.transport = object.at("transport");
+  record.is_restricted = object.value("is_restricted", false);
   record.device = object.at("device");
   record.pid = object.at("pid");
   record.since = object.at("since");

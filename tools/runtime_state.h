@@ -25,8 +25,9 @@ struct MountRecord {
   std::string image;       // empty for plain directories
   std::string snapshot;    // empty for plain directories and read-only mounts
   std::vector<std::string> lowerdirs;
-  std::string upperdir;   // empty: read-only
-  std::string transport;  // as Session::description() has it
+  std::string upperdir;        // empty: read-only
+  std::string transport;       // as Session::description() has it
+  bool is_restricted = false;  // as fuse::is_restricted() has it
   dev_t device = 0;
   pid_t pid = 0;
   std::int64_t since = 0;  // nanoseconds since the epoch

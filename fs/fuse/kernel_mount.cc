@@ -159,6 +159,10 @@ Outcome<Connection> mount_kernel(const KernelMount& mount) {
   return refuse(fmt::format("{} cannot be mounted on", mount.mountpoint), mounted.error());
 }
 
+void forbid_setuid(KernelMount& mount) {
+  mount.options.insert(mount.options.end(), {"nosuid", "nodev"});
+}
+
 Outcome<void> remount(const KernelMount& mount) {
   KernelMount kept = mount;
   LAYERFS_TRY_ASSIGN(kept.options, restrictions_of(mount.mountpoint));

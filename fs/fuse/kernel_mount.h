@@ -43,6 +43,9 @@ struct Connection {
 // fusermount3. On failure nothing is mounted.
 Outcome<Connection> mount_kernel(const KernelMount& mount);
 
+// Makes it nosuid and nodev, whatever its options say.
+void forbid_setuid(KernelMount& mount);
+
 // Gives the mount there the flags of `mount`; nothing else of it can be changed, and nosuid, nodev
 // and noexec stay unless the options take them away. Needs root.
 Outcome<void> remount(const KernelMount& mount);

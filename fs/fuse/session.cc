@@ -83,9 +83,7 @@ KernelMount kernel_mount_of(const MountOptions& options) {
                     .read_only = options.read_only,
                     .allow_other = options.allow_other,
                     .options = options.kernel_options};
-  // Whoever owns a file writes there whose it is, and with which mode: that makes nobody root.
-  if (options.stack.record_owners == layer::RecordKind::kContainers && sys::is_privileged())
-    mount.options.insert(mount.options.end(), {"nosuid", "nodev"});
+  if (is_restricted(options)) forbid_setuid(mount);
   return mount;
 }
 
@@ -350,6 +348,10 @@ std::string MountedSession::description() const {
 }
 
 }  // namespace
+
+bool is_restricted(const MountOptions& options) {
+  return options.stack.record_owners == layer::RecordKind::kContainers && sys::is_privileged();
+}
 
 Outcome<std::unique_ptr<Session>> Session::mount(const MountOptions& options) {
   prepare_process();

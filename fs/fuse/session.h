@@ -14,6 +14,10 @@
 
 namespace layerfs::fuse {
 
+// Whether such a mount is nosuid and nodev whatever its options say: it would show owners and modes
+// that users wrote, with the privilege of root.
+bool is_restricted(const MountOptions& options);
+
 // Serves one mount point until it is unmounted. Not thread-safe but for stop() and the observers.
 class Session {
  public:

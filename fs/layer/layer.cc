@@ -54,7 +54,7 @@ Outcome<std::unique_ptr<Layer>> Layer::open(const LayerSource& source, bool user
   if (!source.index.empty())
     layer->index_ = open_index(source.index, layer->root_.get(), user_xattr, layer->whiteouts_);
   layer->reporter_ = Reporter(observer, path, layer->root_.get());
-  const auto recorded = OwnerRecords::find(sys::At(layer->root_.get()), owners);
+  const auto recorded = OwnerRecords::find(sys::At(layer->root_.get()), owners, layer->reporter_);
   if (!recorded)
     return refuse("the xattrs of lowerdir '" + path + "' cannot be listed", recorded.error());
   if (*recorded != RecordKind::kNone)

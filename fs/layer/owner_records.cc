@@ -17,6 +17,10 @@ namespace {
 
 constexpr mode_t kPermissions = 07777;
 
+constexpr std::string_view kIgnoredRecords =
+    "the owners recorded in user. attributes do not count, for whoever owns a file can write them; "
+    "xattr_permissions=2 asks for them";
+
 // Takes the part before the next `divider`, or all.
 std::string_view take(std::string_view& text, char divider) {
   const std::size_t end = text.find(divider);
@@ -121,14 +125,16 @@ const char* OwnerRecords::xattr_of(RecordKind kind) {
   return "";
 }
 
-Result<RecordKind> OwnerRecords::find(const sys::At& root, const RecordedOwners& owners) {
+Result<RecordKind> OwnerRecords::find(const sys::At& root, const RecordedOwners& owners,
+                                      const Reporter& reporter) {
   LAYERFS_TRY_ASSIGN(const std::string list, sys::list_xattr(root));
   if (list.empty()) return RecordKind::kNone;
   const std::vector<std::string> names = sys::split_xattrs(list);
   for (const RecordKind kind :
        {RecordKind::kPrivileged, RecordKind::kContainers, RecordKind::kUser}) {
-    if (kind != RecordKind::kPrivileged && !owners.users_count) break;
-    if (std::ranges::find(names, xattr_of(kind)) != names.end()) return kind;
+    if (std::ranges::find(names, xattr_of(kind)) == names.end()) continue;
+    if (kind == RecordKind::kPrivileged || owners.users_count) return kind;
+    reporter.ignored(root, kIgnoredRecords);
   }
   return RecordKind::kNone;
 }

@@ -63,9 +63,10 @@ class OwnerRecords {
   OwnerRecords(RecordKind kind, RecordedOwners owners, Reporter reporter = {})
       : kind_(kind), owners_(std::move(owners)), reporter_(std::move(reporter)) {}
 
-  // The kind of the layer with that root, as far as it counts. An error if the root's xattrs cannot
-  // be listed.
-  static Result<RecordKind> find(const sys::At& root, const RecordedOwners& owners);
+  // The kind of the layer with that root, as far as it counts; `reporter`, that of the layer, tells
+  // what does not. An error if the root's xattrs cannot be listed.
+  static Result<RecordKind> find(const sys::At& root, const RecordedOwners& owners,
+                                 const Reporter& reporter);
   static const char* xattr_of(RecordKind kind);
 
   RecordKind kind() const { return kind_; }

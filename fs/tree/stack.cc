@@ -11,7 +11,6 @@
 #include "fs/sys/copy.h"
 #include "fs/sys/file.h"
 #include "fs/sys/mount.h"
-#include "fs/sys/user_namespace.h"
 #include "fs/sys/xattr.h"
 #include "fs/tree/overlap.h"
 #include "fs/tree/work_lock.h"
@@ -133,7 +132,7 @@ void warn_of_live_upper(const StackOptions& options) {
 Stack::Stack(const StackOptions& options) : options_(options), names_(options.user_xattr) {
   if (options_.observer == nullptr) options_.observer = std::make_shared<layer::ProblemLog>();
   // As the kernel's overlayfs: with userxattr the owner of a file could have it lead to any other.
-  if (options_.user_xattr && sys::is_privileged()) options_.follow_redirects = false;
+  if (options_.user_xattr) options_.follow_redirects = false;
   if (options_.follow_redirects) return;
   options_.redirect_dir = false;
   options_.metacopy = false;
@@ -265,7 +264,7 @@ Outcome<bool> Stack::mark_index(const WorkDir& work, std::string_view mark,
 
 Outcome<layer::OwnerRecords> Stack::open_records(int root, const layer::Reporter& reporter) {
   const sys::At at(root);
-  const auto found = layer::OwnerRecords::find(at, recorded_owners_);
+  const auto found = layer::OwnerRecords::find(at, recorded_owners_, reporter);
   if (!found) return refuse("the xattrs of the upperdir cannot be listed", found.error());
   layer::RecordKind kind = *found;
   const bool is_new = kind == layer::RecordKind::kNone;

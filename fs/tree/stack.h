@@ -36,8 +36,8 @@ struct StackOptions {
   bool user_xattr = false;      // user.overlay.* instead of trusted.overlay.*
   bool volatile_upper = false;  // no syncing; the work directory is marked as overlayfs does
   // Whether overlay.redirect leads anywhere. Else what has one is EPERM, and neither redirects nor
-  // metacopies are written or followed. Never with user_xattr and sys::is_privileged(): whoever
-  // owns a file can write its redirect, and would read by it what only root may.
+  // metacopies are written or followed. Never with user_xattr: whoever owns a file can write its
+  // redirect, and would read by it what only the daemon may.
   bool follow_redirects = true;
   bool redirect_dir = true;  // rename of lower directories by overlay.redirect, else EXDEV
   bool metacopy = true;      // changes of metadata copy no data; if not, metacopies are EPERM

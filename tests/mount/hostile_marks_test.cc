@@ -62,6 +62,40 @@ TEST_P(HostileMarks, OfTheUsersNamespaceInALowerLayerLeadNowhere) {
   expect_nothing_leads(layers.options);
 }
 
+// Root of a namespace with many ids, as a container engine without privilege has it, mounts what
+// another of its users wrote.
+TEST_P(HostileMarks, OfAUserOfANamespaceLeadNowhere) {
+  make_secret();
+  lead_to_secret(dir_.make("theirs"), "user");
+  for (const char* name : {"root", "theirs", "mnt"})
+    std::filesystem::rename(dir_ / name, disk_ / name);
+  out(disk_,
+      "chown -R 101000:101000 theirs; chown -R 100000:100000 root upper work mnt;"
+      "chown 100000:100000 .; chmod 755 . ..; mknod -m 666 fuse c 10 229");
+  const std::string options = "userxattr,lowerdir=theirs:root,upperdir=upper,workdir=work";
+  const std::string mounting = is_kernel() ? "mount -t overlay overlay -o " + options + " mnt"
+                                           : layerfs_program() + " -o " + options + " mnt";
+  const std::string inside =
+      "cd $1; " + mounting + "; export LC_ALL=C; cd mnt; for name in file led/key f; do " +
+      kAs1000 + "cat $name 2>&1 || true; done; " +
+      "python3 -c 'import os; os.rename(\"dir\", \"moved\")' 2>&1 | grep -o cross-device;"
+      "mv dir moved; cat moved/x; cd ..; umount mnt";
+  // The child gets its ids from outside, since only there are they somebody's to give.
+  const Ran ran = run(
+      {"unshare", "--mount", "--propagation", "private", "sh", "-ec",
+       "mount --bind $1/fuse /dev/fuse; mkfifo $1/go;"
+       "unshare --user --mount sh -ec 'read go <$1/go; exec setpriv --reuid 0 --regid 0 "
+       "--clear-groups sh -ec \"$2\" sh $1' sh $1 \"$2\" & child=$!;"
+       "while [ $(readlink /proc/$child/ns/user) = $(readlink /proc/self/ns/user) ]; do sleep 0.05;"
+       "done; echo 0 100000 65536 >/proc/$child/uid_map; echo 0 100000 65536 >/proc/$child/gid_map;"
+       "echo go >$1/go; wait $child",
+       "sh", disk_, inside});
+  EXPECT_EQ(ran.out,
+            "cat: file: Operation not permitted\ncat: led/key: Operation not permitted\n"
+            "cat: f: Operation not permitted\ncross-device\nx\n")
+      << ran.err;
+}
+
 TEST_P(HostileMarks, AreNotFollowedWhereTheOptionsSayNo) {
   const auto root = make_secret();
   lead_to_secret(dir_.make("theirs"), "trusted");
@@ -166,8 +200,24 @@ TEST_P(HostileRecords, ThatAreAskedForGiveNoSetuidAndNoDevices) {
   EXPECT_NE(in("mnt", ": >null").status, 0);
   const std::string flags = "findmnt -no OPTIONS -T mnt | tr , '\\n' | grep -x 'nosuid\\|nodev'";
   EXPECT_EQ(out(dir_.path(), flags), "nosuid\nnodev\n");
-  out(dir_.path(), layerfs_program() + " mount -o remount,ro mnt");
-  EXPECT_EQ(out(dir_.path(), flags), "nosuid\nnodev\n");
+  for (const char* options : {"remount,ro", "remount,suid,dev"}) {
+    out(dir_.path(), layerfs_program() + " mount -o " + options + " mnt");
+    EXPECT_EQ(out(dir_.path(), flags), "nosuid\nnodev\n") << options;
+  }
+  EXPECT_EQ(out("mnt", std::string(kAs1001) + "./suid -u"), "1001\n");
+}
+
+TEST_P(HostileRecords, AreToldOfWhereTheyCountAndWhereNot) {
+  out(dir_.make("theirs"), "setfattr -n user.containers.override_stat -v 0:0:0755 .");
+  Layers layers = writable({dir_ / "theirs"});
+  layers.options = "index=on";
+  dir_.make("mnt");
+  EXPECT_THAT(try_mount(layers).err, HasSubstr("xattr_permissions=2 asks for them"));
+  unmount();
+  layers.options = "xattr_permissions=2";
+  const std::string said = try_mount(layers).err;
+  EXPECT_THAT(said, HasSubstr("mnt is nosuid,nodev"));
+  EXPECT_THAT(said, Not(HasSubstr("do not count")));
 }
 
 INSTANTIATE_TEST_SUITE_P(Unions, HostileRecords, testing::Values("layerfs"),
