@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "fs/sys/file.h"
+#include "fs/sys/remove_tree.h"
 
 namespace layerfs::store {
 
@@ -62,63 +63,6 @@ Result<std::vector<std::string>> names_in(DIR* dir) {
   }
   if (errno != 0) return fail(errno);
   return names;
-}
-
-// Deeper trees are cut: a directory this far down is moved up to the top and removed from there.
-constexpr int kMaxDepth = 64;
-
-class TreeRemover {
- public:
-  // `moved` counts on over the passes, so that no name is given twice.
-  TreeRemover(int top, unsigned long& moved) : top_(top), moved_(moved) {}
-
-  Result<void> remove_children(DIR* dir, int depth) {
-    LAYERFS_TRY_ASSIGN(const std::vector<std::string> names, names_in(dir));
-    for (const std::string& name : names) LAYERFS_TRY(remove(::dirfd(dir), name, depth));
-    return {};
-  }
-
- private:
-  Result<void> remove(int dirfd, const std::string& name, int depth) {
-    if (::unlinkat(dirfd, name.c_str(), 0) == 0 || errno == ENOENT) return {};
-    if (errno != EISDIR && errno != EPERM) return fail(errno);
-    if (::unlinkat(dirfd, name.c_str(), AT_REMOVEDIR) == 0) return {};
-    if (errno != ENOTEMPTY && errno != EEXIST) return fail(errno);
-    if (depth >= kMaxDepth) return move_up(dirfd, name);
-    // A directory of a container may deny its owner everything.
-    if (::geteuid() != 0) static_cast<void>(::fchmodat(dirfd, name.c_str(), 0700, 0));
-    {
-      LAYERFS_TRY_ASSIGN(const Dir dir, read_dir(dirfd, name.c_str()));
-      LAYERFS_TRY(remove_children(dir.get(), depth + 1));
-    }
-    if (::unlinkat(dirfd, name.c_str(), AT_REMOVEDIR) != 0) return fail(errno);
-    return {};
-  }
-
-  Result<void> move_up(int dirfd, const std::string& name) {
-    const std::string there = "deep." + std::to_string(moved_++);
-    if (::renameat(dirfd, name.c_str(), top_, there.c_str()) != 0) return fail(errno);
-    return {};
-  }
-
-  int top_;
-  unsigned long& moved_;
-};
-
-Result<void> remove_named(int dirfd, const std::string& name) {
-  if (::unlinkat(dirfd, name.c_str(), 0) == 0 || errno == ENOENT) return {};
-  if (errno != EISDIR && errno != EPERM) return fail(errno);
-  if (::geteuid() != 0) static_cast<void>(::fchmodat(dirfd, name.c_str(), 0700, 0));
-  // Each pass may move deep directories up to the top; the next pass finds them there.
-  unsigned long moved = 0;
-  while (true) {
-    {
-      LAYERFS_TRY_ASSIGN(const Dir dir, read_dir(dirfd, name.c_str()));
-      LAYERFS_TRY(TreeRemover(::dirfd(dir.get()), moved).remove_children(dir.get(), 0));
-    }
-    if (::unlinkat(dirfd, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return {};
-    if (errno != ENOTEMPTY && errno != EEXIST) return fail(errno);
-  }
 }
 
 }  // namespace
@@ -209,7 +153,9 @@ Result<void> remove_tree(int dirfd, const std::string& path) {
   const Result<Place> place = place_of(dirfd, path);
   if (!place && place.error().code() == ENOENT) return {};
   if (!place) return fail(place.error());
-  return remove_named(place->parent.get(), place->name);
+  auto removed = sys::remove_tree(place->parent.get(), place->name.c_str());
+  if (!removed && removed.error() == Errno(ENOENT)) return {};
+  return removed;
 }
 
 Result<void> move_entry(int from_dirfd, const std::string& from, int to_dirfd,

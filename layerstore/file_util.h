@@ -46,8 +46,7 @@ Result<std::size_t> read_at(int fd, std::span<std::byte> buffer, std::uint64_t o
 // one. Not for concurrent writers of the same name: they hold a lock.
 Result<void> replace_file(int dirfd, const std::string& name, std::string_view content);
 
-// Removes the entry and, if it is a directory, all it holds. Follows no symlink, crosses no
-// descriptor limit however deep the tree is. Absent is success.
+// sys::remove_tree(), where absent is success.
 Result<void> remove_tree(int dirfd, const std::string& path);
 
 // rename(2); with `flags` renameat2(2).

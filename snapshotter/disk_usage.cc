@@ -1,6 +1,5 @@
 #include "snapshotter/disk_usage.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <cerrno>
@@ -9,40 +8,34 @@
 #include <utility>
 #include <vector>
 
-#include "fs/sys/unique_fd.h"
-#include "layerstore/file_util.h"
+#include "fs/sys/descent.h"
+#include "fs/sys/dirent.h"
+#include "fs/sys/file.h"
 
 namespace layerfs::snapshotter {
 
 namespace {
 
-constexpr int kOpenDir = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-
 class Walk {
  public:
   Result<Usage> run(int root) {
-    sys::UniqueFd dir(::openat(root, ".", kOpenDir));
-    struct stat status;
-    if (!dir || ::fstat(dir.get(), &status) != 0) return fail(errno);
+    LAYERFS_TRY_ASSIGN(sys::Descent at, sys::Descent::from(root));
+    LAYERFS_TRY_ASSIGN(const struct stat status, sys::stat_fd(at.fd()));
     device_ = status.st_dev;
     count(status);
-    LAYERFS_TRY(enter(dir.get(), status.st_ino));
-    while (!levels_.empty()) {
-      if (levels_.back().pending.empty()) {
-        LAYERFS_TRY(leave(dir));
-      } else {
-        LAYERFS_TRY(descend(dir));
+    LAYERFS_TRY(read(at));
+    while (!pending_.empty()) {
+      if (!pending_.back().empty()) {
+        LAYERFS_TRY(descend(at));
+        continue;
       }
+      pending_.pop_back();
+      if (!pending_.empty()) LAYERFS_TRY(at.leave());
     }
     return usage_;
   }
 
  private:
-  struct Level {
-    ino_t inode;
-    std::vector<std::string> pending;  // directories still to visit
-  };
-
   void count(const struct stat& status) {
     if (!S_ISDIR(status.st_mode) && status.st_nlink > 1 && !linked_.insert(status.st_ino).second) {
       return;
@@ -52,52 +45,34 @@ class Walk {
   }
 
   // Counts what the directory holds.
-  Result<void> enter(int dir, ino_t inode) {
-    Level level{inode, {}};
-    LAYERFS_TRY_ASSIGN(const std::vector<std::string> names, store::list_dir(dir, "."));
-    for (const std::string& name : names) {
-      struct stat status;
-      if (::fstatat(dir, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
-        if (errno == ENOENT) continue;
-        return fail(errno);
-      }
-      if (status.st_dev != device_) continue;
-      count(status);
-      if (S_ISDIR(status.st_mode)) level.pending.push_back(name);
-    }
-    levels_.push_back(std::move(level));
+  Result<void> read(const sys::Descent& at) {
+    std::vector<std::string> directories;
+    LAYERFS_TRY(sys::read_dir(at.fd(), [&](const sys::Dirent& entry) -> Result<void> {
+      const Result<struct stat> status = sys::stat_at(at.fd(), entry.name);
+      if (!status && status.error() == Errno(ENOENT)) return {};
+      if (!status) return fail(status.error());
+      if (status->st_dev != device_) return {};
+      count(*status);
+      if (S_ISDIR(status->st_mode)) directories.emplace_back(entry.name);
+      return {};
+    }));
+    pending_.push_back(std::move(directories));
     return {};
   }
 
-  Result<void> descend(sys::UniqueFd& dir) {
-    const std::string name = std::move(levels_.back().pending.back());
-    levels_.back().pending.pop_back();
-    sys::UniqueFd child(::openat(dir.get(), name.c_str(), kOpenDir));
-    if (!child) {
-      if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) return {};
-      return fail(errno);
+  Result<void> descend(sys::Descent& at) {
+    const std::string name = std::move(pending_.back().back());
+    pending_.back().pop_back();
+    if (const Result<void> entered = at.enter(name.c_str()); !entered) {
+      const int error = entered.error().code();
+      if (error == ENOENT || error == ENOTDIR || error == ELOOP) return {};
+      return entered;
     }
-    struct stat status;
-    if (::fstat(child.get(), &status) != 0) return fail(errno);
-    LAYERFS_TRY(enter(child.get(), status.st_ino));
-    dir = std::move(child);
-    return {};
-  }
-
-  Result<void> leave(sys::UniqueFd& dir) {
-    levels_.pop_back();
-    if (levels_.empty()) return {};
-    sys::UniqueFd parent(::openat(dir.get(), "..", kOpenDir));
-    struct stat status;
-    if (!parent || ::fstat(parent.get(), &status) != 0) return fail(errno);
-    // Somebody moved the directory away: what is above it now is not ours.
-    if (status.st_ino != levels_.back().inode || status.st_dev != device_) return fail(ESTALE);
-    dir = std::move(parent);
-    return {};
+    return read(at);
   }
 
   dev_t device_ = 0;
-  std::vector<Level> levels_;
+  std::vector<std::vector<std::string>> pending_;  // by level: directories still to visit
   std::set<ino_t> linked_;
   Usage usage_;
 };

@@ -13,8 +13,11 @@ namespace {
 
 using Difference = std::optional<std::string>;
 
+constexpr std::size_t kTop = static_cast<std::size_t>(-1);
+
 struct Pair {
-  std::string path;
+  std::string name;          // empty for the root
+  std::size_t above = kTop;  // the place of the directory that it is in, in what has been visited
   IndexSlot was = kIndexRoot;
   IndexSlot is = kIndexRoot;
 };
@@ -50,9 +53,9 @@ class Comparison {
     // Not recursive: a layer may be as deep as it likes.
     open_.push_back({});
     while (!open_.empty()) {
-      const Pair directory = std::move(open_.back());
+      visited_.push_back(std::move(open_.back()));
       open_.pop_back();
-      LAYERFS_TRY_ASSIGN(Difference found, compare_directories(directory));
+      LAYERFS_TRY_ASSIGN(Difference found, compare_directories(visited_.size() - 1));
       if (found) return found;
     }
     return Difference();
@@ -75,42 +78,55 @@ class Comparison {
     LAYERFS_TRY_ASSIGN(const IndexedInode is, is_.inode(pair.is));
     const char* what = difference_of(was, is);
     if (what == nullptr) return Difference();
-    return Difference((pair.path.empty() ? "its root" : pair.path) + " " + what);
+    const std::string path = path_of(pair.above, pair.name);
+    return Difference((path.empty() ? "its root" : path) + " " + what);
   }
 
-  Result<Difference> compare_directories(const Pair& pair) {
-    LAYERFS_TRY_ASSIGN(const Entries was, entries_of(was_, pair.was));
-    LAYERFS_TRY_ASSIGN(const Entries is, entries_of(is_, pair.is));
+  Result<Difference> compare_directories(std::size_t directory) {
+    LAYERFS_TRY_ASSIGN(const Entries was, entries_of(was_, visited_[directory].was));
+    LAYERFS_TRY_ASSIGN(const Entries is, entries_of(is_, visited_[directory].is));
     for (const auto& [name, entry] : is) {
-      if (!was.contains(name)) return Difference(path_of(pair, name) + " is new");
+      if (!was.contains(name)) return Difference(path_of(directory, name) + " is new");
     }
     for (const auto& [name, entry] : was) {
       const auto now = is.find(name);
-      if (now == is.end()) return Difference(path_of(pair, name) + " is gone");
-      LAYERFS_TRY_ASSIGN(Difference found, compare_entries(pair, entry, now->second));
+      if (now == is.end()) return Difference(path_of(directory, name) + " is gone");
+      LAYERFS_TRY_ASSIGN(Difference found, compare_entries(directory, entry, now->second));
       if (found) return found;
     }
     return Difference();
   }
 
-  Result<Difference> compare_entries(const Pair& directory, const IndexedEntry& was,
+  Result<Difference> compare_entries(std::size_t directory, const IndexedEntry& was,
                                      const IndexedEntry& is) {
-    const std::string path = path_of(directory, was.name);
-    if (was.whiteout() != is.whiteout()) return Difference(path + " is of another type");
+    if (was.whiteout() != is.whiteout()) {
+      return Difference(path_of(directory, was.name) + " is of another type");
+    }
     if (was.whiteout()) return Difference();
-    Pair pair{path, was.slot, is.slot};
+    Pair pair{std::string(was.name), directory, was.slot, is.slot};
     LAYERFS_TRY_ASSIGN(Difference found, compare_inodes(pair));
     if (!found && was.type == DT_DIR) open_.push_back(std::move(pair));
     return found;
   }
 
-  static std::string path_of(const Pair& directory, std::string_view name) {
-    return (directory.path.empty() ? "" : directory.path + "/") + std::string(name);
+  // Of `name` in a directory that has been visited. Made only for what is told.
+  std::string path_of(std::size_t directory, std::string_view name) const {
+    std::vector<std::string_view> names{name};
+    for (std::size_t at = directory; at != kTop; at = visited_[at].above) {
+      if (!visited_[at].name.empty()) names.push_back(visited_[at].name);
+    }
+    std::string path;
+    for (auto part = names.rbegin(); part != names.rend(); ++part) {
+      if (!path.empty()) path += '/';
+      path += *part;
+    }
+    return path;
   }
 
   const Index& was_;
   const Index& is_;
-  std::vector<Pair> open_;
+  std::vector<Pair> visited_;  // directories
+  std::vector<Pair> open_;     // those still to visit
 };
 
 }  // namespace

@@ -4,11 +4,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <deque>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <absl/container/flat_hash_map.h>
 
@@ -16,6 +16,7 @@
 #include "fs/layer/index_builder.h"
 #include "fs/layer/program.h"
 #include "fs/layer/xattr_names.h"
+#include "fs/sys/descent.h"
 #include "fs/sys/file.h"
 #include "fs/sys/quote.h"
 #include "fs/sys/unique_fd.h"
@@ -23,22 +24,6 @@
 
 namespace layerfs::layer {
 namespace {
-
-// Paths go to the kernel in pieces below its PATH_MAX.
-constexpr std::size_t kPathPiece = 4000;
-
-// Opens the directory `path` below `root`, however long the path is.
-Result<sys::UniqueFd> open_directory(int root, std::string_view path) {
-  sys::UniqueFd at;
-  for (;;) {
-    std::string_view piece = path;
-    if (piece.size() > kPathPiece) piece = piece.substr(0, piece.rfind('/', kPathPiece));
-    LAYERFS_TRY_ASSIGN(at, sys::open_beneath(at ? at.get() : root, std::string(piece).c_str(),
-                                             O_RDONLY | O_DIRECTORY));
-    path.remove_prefix(std::min(piece.size() + 1, path.size()));
-    if (path.empty()) return at;
-  }
-}
 
 std::uint32_t kind_of_xattr(std::string_view name) {
   if (name == "security.capability") return index_flag::kCapability;
@@ -75,22 +60,32 @@ class Walk {
     LAYERFS_TRY_ASSIGN(const Described about, describe(tree_, "", root));
     device_ = root.st_dev;
     IndexBuilder builder(options_, root, about.flags);
-    queue_.push_back({0, {}, about.xattr_whiteouts});
-    while (!queue_.empty()) {
-      Directory directory = std::move(queue_.front());
-      queue_.pop_front();
-      path_ = directory.path;
-      LAYERFS_TRY(read(builder, directory));
+    LAYERFS_TRY_ASSIGN(at_, sys::Descent::from(tree_));
+    LAYERFS_TRY(read(builder, {0, {}, about.xattr_whiteouts}));
+    while (!pending_.empty()) {
+      if (pending_.back().empty()) {
+        pending_.pop_back();
+        if (!pending_.empty()) LAYERFS_TRY(at_->leave());
+        continue;
+      }
+      const Directory next = std::move(pending_.back().back());
+      pending_.back().pop_back();
+      name_ = next.name;
+      LAYERFS_TRY(at_->enter(next.name.c_str()));
+      LAYERFS_TRY(read(builder, next));
     }
     return builder;
   }
 
-  const std::string& path() const { return path_; }
+  std::string path() const {
+    const std::string directory = at_ ? at_->path() : std::string();
+    return directory.empty() || name_.empty() ? directory + name_ : directory + "/" + name_;
+  }
 
  private:
   struct Directory {
     IndexBuilder::Id id;
-    std::string path;  // from the layer's root
+    std::string name;
     bool xattr_whiteouts;
   };
   struct Described {
@@ -99,34 +94,36 @@ class Walk {
     bool xattr_whiteouts = false;
   };
 
+  // The directory where the walk stands. Those in it are to be read after it.
   Result<void> read(IndexBuilder& builder, const Directory& directory) {
-    LAYERFS_TRY_ASSIGN(const sys::UniqueFd fd, open_directory(tree_, directory.path));
+    name_.clear();
+    pending_.emplace_back();
     const Dialect dialect{.aufs = options_.whiteouts == Whiteouts::kAufs,
                           .xattr_whiteouts = directory.xattr_whiteouts};
-    auto opaque = list_entries(fd.get(), dialect, names_, [&](const Listed& listed) {
+    auto opaque = list_entries(at_->fd(), dialect, names_, [&](const Listed& listed) {
       return listed.whiteout ? builder.add_whiteout(directory.id, listed.name)
-                             : add(builder, directory, fd.get(), listed.name);
+                             : add(builder, directory.id, listed.name);
     });
     if (!opaque) return fail(opaque.error());
     if (*opaque) builder.add_flags(directory.id, index_flag::kOpaque);
     return {};
   }
 
-  Result<void> add(IndexBuilder& builder, const Directory& directory, int dirfd, const char* name) {
-    path_ = directory.path.empty() ? name : directory.path + "/" + name;
-    LAYERFS_TRY_ASSIGN(const struct stat st, sys::stat_at(dirfd, name));
+  Result<void> add(IndexBuilder& builder, IndexBuilder::Id directory, const char* name) {
+    name_ = name;
+    LAYERFS_TRY_ASSIGN(const struct stat st, sys::stat_at(at_->fd(), name));
     if (st.st_dev != device_) return fail(EXDEV);
     const bool linked = !S_ISDIR(st.st_mode) && st.st_nlink > 1;
     if (linked) {
       const auto known = links_.find(st.st_ino);
       if (known != links_.end() && is_same_file(known->second.attr, st))
-        return builder.add_entry(directory.id, name, known->second.id);
+        return builder.add_entry(directory, name, known->second.id);
     }
-    LAYERFS_TRY_ASSIGN(const Described about, describe(dirfd, name, st));
+    LAYERFS_TRY_ASSIGN(const Described about, describe(at_->fd(), name, st));
     LAYERFS_TRY_ASSIGN(const auto id, builder.add_inode(st, about.flags, about.text));
     if (linked) links_.emplace(st.st_ino, Linked{id, st});
-    if (S_ISDIR(st.st_mode)) queue_.push_back({id, path_, about.xattr_whiteouts});
-    return builder.add_entry(directory.id, name, id);
+    if (S_ISDIR(st.st_mode)) pending_.back().push_back({id, name, about.xattr_whiteouts});
+    return builder.add_entry(directory, name, id);
   }
 
   // `name` may be empty for `dirfd` itself.
@@ -165,8 +162,9 @@ class Walk {
   const IndexBuilder::Options options_;
   const XattrNames names_;
   dev_t device_ = 0;
-  std::string path_;
-  std::deque<Directory> queue_;
+  std::optional<sys::Descent> at_;
+  std::string name_;                             // of the entry that is looked at
+  std::vector<std::vector<Directory>> pending_;  // by level: directories that are to be read
   struct Linked {
     IndexBuilder::Id id;
     struct stat attr;

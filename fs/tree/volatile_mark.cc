@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "fs/sys/file.h"
+#include "fs/sys/remove_tree.h"
 #include "fs/tree/work_dir.h"
 
 namespace layerfs::tree {
@@ -63,7 +64,7 @@ Outcome<void> settle_volatile_mark(int work, const std::string& path) {
   if (!marked) return refuse("workdir '" + path + "' cannot be read", marked.error());
   if (!*marked) return {};
   if (::syncfs(work) != 0) return refuse("upperdir cannot be synced", Errno::last());
-  if (auto removed = remove_tree(work, kIncompat); !removed) {
+  if (auto removed = sys::remove_tree(work, kIncompat); !removed) {
     return refuse("workdir '" + path + "' cannot be cleaned", removed.error());
   }
   return {};

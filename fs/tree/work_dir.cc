@@ -10,6 +10,7 @@
 #include "fs/sys/credentials.h"
 #include "fs/sys/dirent.h"
 #include "fs/sys/file.h"
+#include "fs/sys/remove_tree.h"
 #include "fs/sys/xattr.h"
 #include "fs/tree/volatile_mark.h"
 #include "fs/tree/work_lock.h"
@@ -38,17 +39,6 @@ Result<std::vector<std::string>> names_in(int dirfd) {
 }
 
 }  // namespace
-
-Result<void> remove_tree(int dirfd, const char* name) {
-  auto removed = sys::unlink_at(dirfd, name);
-  if (removed || (removed.error() != Errno(EISDIR) && removed.error() != Errno(EPERM)))
-    return removed;
-  if (sys::remove_dir(dirfd, name)) return {};
-  LAYERFS_TRY_ASSIGN(sys::UniqueFd inner, sys::open_beneath(dirfd, name, O_RDONLY | O_DIRECTORY));
-  LAYERFS_TRY_ASSIGN(std::vector<std::string> names, names_in(inner.get()));
-  for (const std::string& each : names) LAYERFS_TRY(remove_tree(inner.get(), each.c_str()));
-  return sys::remove_dir(dirfd, name);
-}
 
 Outcome<std::unique_ptr<WorkDir>> WorkDir::open(sys::UniqueFd root, const std::string& path,
                                                 bool is_volatile, bool with_index) {
@@ -86,7 +76,7 @@ Outcome<void> WorkDir::prepare(const std::string& path, bool is_volatile, bool w
   if (!names) return refuse("workdir '" + path + "' cannot be read", names.error());
   for (const std::string& name : *names) {
     if (name == kIncompat) continue;
-    if (auto removed = remove_tree(work_.get(), name.c_str()); !removed)
+    if (auto removed = sys::remove_tree(work_.get(), name.c_str()); !removed)
       return refuse("workdir '" + path + "' cannot be cleaned", removed.error());
   }
   LAYERFS_TRY(check_whiteouts(path));
@@ -137,7 +127,7 @@ void WorkDir::drop_whiteout() noexcept {
 
 void WorkDir::discard(const std::string& name) noexcept {
   try {
-    (void)remove_tree(work_.get(), name.c_str());
+    (void)sys::remove_tree(work_.get(), name.c_str());
   } catch (const std::exception&) {
     // For want of memory it stays.
   }

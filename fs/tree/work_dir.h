@@ -110,7 +110,4 @@ class WorkName {
   bool holds_much_ = false;
 };
 
-// Removes `name` in `dirfd`, whatever it is, with all below.
-Result<void> remove_tree(int dirfd, const char* name);
-
 }  // namespace layerfs::tree
