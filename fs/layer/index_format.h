@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 namespace layerfs::layer::index_format {
 
@@ -68,5 +69,21 @@ static_assert(sizeof(Entry) == 24);
 // What `header_checksum` has to be.
 std::uint64_t header_checksum(Header header);
 std::uint64_t checksum(const void* data, std::size_t size);
+
+// The checksum of what comes piece by piece.
+class Checksum {
+ public:
+  Checksum();
+  ~Checksum();
+  Checksum(const Checksum&) = delete;
+  Checksum& operator=(const Checksum&) = delete;
+
+  void add(const void* data, std::size_t size);
+  std::uint64_t value() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
 
 }  // namespace layerfs::layer::index_format
