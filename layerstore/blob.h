@@ -10,7 +10,7 @@
 
 namespace layerfs::store {
 
-// Manifests, indexes and configurations beyond this are refused; other programs allow less.
+// Manifests, indexes and configurations in the store have at most this; see ImportLimits.
 inline constexpr std::size_t kMaxDocument = 16 << 20;
 
 // The blob's path relative to the store.

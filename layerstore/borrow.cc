@@ -12,6 +12,7 @@
 #include "fs/layer/dir_marks.h"
 #include "fs/layer/marks.h"
 #include "fs/sys/copy.h"
+#include "fs/sys/interruption.h"
 #include "fs/sys/xattr.h"
 #include "layerstore/file_util.h"
 #include "layerstore/quote.h"
@@ -240,10 +241,22 @@ Outcome<void> borrow_from_below(int tree, const TreeNotes& notes, const std::vec
   for (const BorrowedLink& link : notes.borrowed) {
     LAYERFS_TRY(make_link(tree, link, lookup, format));
   }
-  for (auto path = notes.implied.rbegin(); path != notes.implied.rend(); ++path) {
-    LAYERFS_TRY(fill_implied(tree, *path, lookup, format));
-  }
-  return {};
+  if (below.empty()) return {};
+  struct Fill {
+    void down(const std::string& name) { lengths.push_back(path.size()), path += "/" + name; }
+    Outcome<void> up(const Present* present) {
+      if (sys::interruption_requested()) return sys::interrupted();
+      if (present != nullptr) LAYERFS_TRY(fill_implied(tree, path.substr(1), lookup, format));
+      if (!lengths.empty()) path.resize(lengths.back()), lengths.pop_back();
+      return {};
+    }
+    const int tree;
+    const Lookup& lookup;
+    const TreeFormat& format;
+    std::string path;
+    std::vector<std::size_t> lengths;
+  } fill{tree, lookup, format, {}, {}};
+  return notes.implied.walk(fill);
 }
 
 }  // namespace layerfs::store

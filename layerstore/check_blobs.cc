@@ -7,6 +7,7 @@
 #include <span>
 #include <thread>
 
+#include "fs/sys/interruption.h"
 #include "layerstore/blob.h"
 #include "layerstore/check_parts.h"
 #include "layerstore/file_util.h"
@@ -29,6 +30,7 @@ std::optional<std::string> problem_of(const StoreDir& store, const std::string& 
   Hasher hasher;
   std::vector<std::byte> piece(kPiece);
   for (std::uint64_t offset = 0;;) {
+    if (sys::interruption_requested()) return std::nullopt;  // told by whoever asked for the check
     const Result<std::size_t> got = read_at(fd->get(), piece, offset);
     if (!got) return "it cannot be read: the disk may be failing";
     hasher.update(std::span(piece).first(*got));
@@ -57,6 +59,7 @@ Outcome<void> check_blobs(const StoreDir& store, CheckResult& result) {
     for (unsigned i = 1; i < std::thread::hardware_concurrency(); ++i) helpers.emplace_back(work);
     work();
   }
+  if (sys::interruption_requested()) return sys::interrupted();
   for (std::size_t i = 0; i < found.size(); ++i) {
     if (!found[i]) continue;
     add_problem(result, Part::kBlob, (*names)[i],

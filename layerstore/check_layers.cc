@@ -8,6 +8,7 @@
 #include "fs/layer/index.h"
 #include "fs/layer/index_compare.h"
 #include "fs/layer/index_writer.h"
+#include "fs/sys/interruption.h"
 #include "layerstore/check_parts.h"
 #include "layerstore/file_util.h"
 #include "layerstore/layer_dir.h"
@@ -130,7 +131,10 @@ Outcome<void> check_layers(const StoreDir& store, bool repair, CheckResult& resu
   std::ranges::sort(*keys);
   result.layers = keys->size();
   LayerCheck check(store, repair, result);
-  for (const std::string& key : *keys) check.check(key);
+  for (const std::string& key : *keys) {
+    check.check(key);
+    if (sys::interruption_requested()) return sys::interrupted();
+  }
   return {};
 }
 

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "fs/sys/interruption.h"
 #include "layerstore/blob.h"
 #include "layerstore/file_util.h"
 #include "layerstore/index_file.h"
@@ -88,6 +89,7 @@ class Collector {
 
   Outcome<void> sweep_layers(const std::vector<std::string>& keys) {
     for (const std::string& key : keys) {
+      if (sys::interruption_requested()) return sys::interrupted();
       if (!layers_.contains(key)) LAYERFS_TRY(sweep_layer(key));
     }
     return {};
@@ -111,6 +113,7 @@ class Collector {
     Result<std::vector<std::string>> names = list_dir(dir_.fd(), kBlobs);
     if (!names) return refuse("cannot list '" + dir_.path(kBlobs) + "'", names.error());
     for (const std::string& name : *names) {
+      if (sys::interruption_requested()) return sys::interrupted();
       if (blobs_.contains(name)) continue;
       const std::string path = std::string(kBlobs) + "/" + name;
       const Result<struct stat> status = stat_entry(dir_.fd(), path);
@@ -153,10 +156,10 @@ Outcome<Collected> collect(const Store& store, bool wait, const Sweep& sweep) {
   remove_orphans(store.dir());
   LAYERFS_TRY_ASSIGN(TempDir grave, TempDir::make(store.dir()));
   Collector collector(store, std::move(grave));
-  Outcome<Collected> collected = collector.mark().and_then([&] { return sweep(collector); });
-  if (collected) return collected;
-  return refuse("nothing has been collected: " + collected.error().sentence,
-                collected.error().code);
+  if (const Outcome<void> marked = collector.mark(); !marked) {
+    return refuse("nothing has been collected: " + marked.error().sentence, marked.error().code);
+  }
+  return sweep(collector);
 }
 
 }  // namespace

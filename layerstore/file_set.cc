@@ -9,14 +9,16 @@
 #include <algorithm>
 #include <cerrno>
 #include <map>
+#include <new>
 #include <utility>
 #include <vector>
 
 #include "fs/sys/file.h"
-#include "layerstore/blob.h"
+#include "fs/sys/interruption.h"
 #include "layerstore/decompress.h"
 #include "layerstore/entry_path.h"
 #include "layerstore/file_util.h"
+#include "layerstore/header_bound.h"
 #include "layerstore/quote.h"
 
 namespace layerfs::store {
@@ -32,7 +34,7 @@ SharedFd share(sys::UniqueFd fd) { return std::make_shared<const sys::UniqueFd>(
 
 class Directory final : public FileSet {
  public:
-  explicit Directory(sys::UniqueFd fd) : fd_(std::move(fd)) {}
+  Directory(sys::UniqueFd fd, const ImportLimits& limits) : FileSet(limits), fd_(std::move(fd)) {}
 
   // What is there is looked at before it is opened: opening a device or a fifo may do something, or
   // wait. Whoever made the directory chose the name, too.
@@ -78,8 +80,8 @@ struct Member {
 
 class TarFiles final : public FileSet {
  public:
-  TarFiles(SharedFd file, std::map<std::string, Member> members)
-      : file_(std::move(file)), members_(std::move(members)) {}
+  TarFiles(SharedFd file, std::map<std::string, Member> members, const ImportLimits& limits)
+      : FileSet(limits), file_(std::move(file)), members_(std::move(members)) {}
 
   Outcome<std::optional<Region>> find(const std::string& name) const override {
     std::string wanted = name;
@@ -142,28 +144,94 @@ std::optional<Member> member_of(archive* reader, archive_entry* entry, const std
                 static_cast<std::uint64_t>(std::max<la_int64_t>(0, ::archive_entry_size(entry)))};
 }
 
-Outcome<std::map<std::string, Member>> list_members(int fd) {
-  const Archive reader(::archive_read_new());
-  ::archive_read_support_format_tar(reader.get());
-  const auto broken = [&] {
-    const char* why = ::archive_error_string(reader.get());
-    return refuse(std::string("it is not a whole tar archive: ") + (why ? why : "no reason given"));
-  };
-  if (::archive_read_open_fd(reader.get(), fd, 64 << 10) != ARCHIVE_OK) return broken();
-  std::map<std::string, Member> members;
-  while (true) {
-    archive_entry* entry = nullptr;
-    const int status = ::archive_read_next_header(reader.get(), &entry);
-    if (status == ARCHIVE_EOF) return members;
-    if (status < ARCHIVE_WARN) return broken();
-    const char* raw = ::archive_entry_pathname(entry);
-    const Outcome<EntryPath> path = parse_link_target(raw ? raw : "");
-    if (!path) continue;  // never asked for
-    if (std::optional<Member> member = member_of(reader.get(), entry, path->text())) {
+// What libarchive reads an archive from; its data is passed over.
+class Listing {
+ public:
+  Listing(int fd, const ImportLimits& limits)
+      : fd_(fd), limits_(limits), header_(limits.header), reader_(::archive_read_new()) {
+    if (!reader_) throw std::bad_alloc();
+    ::archive_read_support_format_tar(reader_.get());
+    ::archive_read_set_callback_data(reader_.get(), this);
+    ::archive_read_set_read_callback(reader_.get(), read);
+    ::archive_read_set_skip_callback(reader_.get(), skip);
+  }
+
+  Outcome<std::map<std::string, Member>> run() {
+    if (::archive_read_open1(reader_.get()) != ARCHIVE_OK) return broken();
+    std::map<std::string, Member> members;
+    std::uint64_t names = 0;
+    for (std::uint64_t entries = 1;; ++entries) {
+      archive_entry* entry = nullptr;
+      const int status = next_header(&entry, entries == 1);
+      if (status == ARCHIVE_EOF) return members;
+      if (status < ARCHIVE_WARN) return broken();
+      if (entries > limits_.entries) {
+        return over_limit("the files in it are", limits_.entries, "--max-entries");
+      }
+      const char* raw = ::archive_entry_pathname(entry);
+      const Outcome<EntryPath> path = parse_link_target(raw ? raw : "");
+      if (!path) continue;  // never asked for
+      std::optional<Member> member = member_of(reader_.get(), entry, path->text());
+      if (!member) continue;
+      names += path->text().size() + member->link.size();
+      const std::uint64_t most = limits_.document * ImportLimits::kDocuments;
+      if (names > most) {
+        return over_limit("the names of its files have bytes,", most, "--max-document");
+      }
       members.insert_or_assign(path->text(), std::move(*member));
     }
   }
-}
+
+ private:
+  static la_ssize_t read(archive* reader, void* self, const void** buffer) {
+    auto* listing = static_cast<Listing*>(self);
+    if (listing->header_.exceeded() || sys::interruption_requested()) {
+      ::archive_set_error(reader, EFBIG, "it was given up");
+      return ARCHIVE_FATAL;
+    }
+    const ssize_t got = ::read(listing->fd_, listing->buffer_.data(), listing->buffer_.size());
+    if (got < 0) {
+      ::archive_set_error(reader, errno, "it cannot be read");
+      return ARCHIVE_FATAL;
+    }
+    listing->header_.give(static_cast<std::uint64_t>(got));
+    *buffer = listing->buffer_.data();
+    return got;
+  }
+
+  static la_int64_t skip(archive*, void* self, la_int64_t bytes) {
+    auto* listing = static_cast<Listing*>(self);
+    // Where it cannot be done the reader reads.
+    if (::lseek(listing->fd_, bytes, SEEK_CUR) < 0) return 0;
+    listing->header_.give(static_cast<std::uint64_t>(bytes));
+    return bytes;
+  }
+
+  int next_header(archive_entry** entry, bool first) {
+    if (!first) {
+      const int skipped = ::archive_read_data_skip(reader_.get());
+      if (skipped < ARCHIVE_WARN) return skipped;
+    }
+    header_.begin(static_cast<std::uint64_t>(::archive_filter_bytes(reader_.get(), 0)));
+    const int status = ::archive_read_next_header(reader_.get(), entry);
+    const bool failed = status < ARCHIVE_WARN;
+    if (!failed) header_.end();
+    return status;
+  }
+
+  tl::unexpected<Failure> broken() const {
+    if (sys::interruption_requested()) return sys::interrupted();
+    if (header_.exceeded()) return header_.failure();
+    const char* why = ::archive_error_string(reader_.get());
+    return refuse(std::string("it is not a whole tar archive: ") + (why ? why : "no reason given"));
+  }
+
+  const int fd_;
+  const ImportLimits limits_;
+  HeaderBound header_;
+  std::vector<std::byte> buffer_{std::vector<std::byte>(64 << 10)};
+  const Archive reader_;
+};
 
 Outcome<Compression> compression_of(int fd) {
   char magic[4] = {};
@@ -179,6 +247,7 @@ Outcome<sys::UniqueFd> make_spool(int spool) {
 }
 
 Outcome<void> write_spool(int fd, std::span<const std::byte> bytes) {
+  if (sys::interruption_requested()) return sys::interrupted();
   if (Result<void> done = write_all(fd, bytes); !done) {
     return refuse("cannot write a temporary file in the store", done.error());
   }
@@ -190,6 +259,7 @@ Outcome<std::size_t> read_some(int fd, std::span<std::byte> buffer) {
     const ssize_t got = ::read(fd, buffer.data(), buffer.size());
     if (got >= 0) return static_cast<std::size_t>(got);
     if (errno != EINTR) return refuse("cannot read it", Errno::last());
+    if (sys::interruption_requested()) return sys::interrupted();
   }
 }
 
@@ -219,7 +289,8 @@ Outcome<sys::UniqueFd> decompress_to_spool(int from, Compression compression, in
   }
 }
 
-Outcome<std::unique_ptr<FileSet>> open_archive(sys::UniqueFd fd, bool regular, int spool) {
+Outcome<std::unique_ptr<FileSet>> open_archive(sys::UniqueFd fd, bool regular, int spool,
+                                               const ImportLimits& limits) {
   if (!regular) {
     LAYERFS_TRY_ASSIGN(fd, copy_to_spool(fd.get(), spool));
   }
@@ -229,8 +300,8 @@ Outcome<std::unique_ptr<FileSet>> open_archive(sys::UniqueFd fd, bool regular, i
     LAYERFS_TRY_ASSIGN(fd, decompress_to_spool(fd.get(), compression, spool));
     if (::lseek(fd.get(), 0, SEEK_SET) < 0) return refuse("cannot read it", Errno::last());
   }
-  LAYERFS_TRY_ASSIGN(auto members, list_members(fd.get()));
-  return std::make_unique<TarFiles>(share(std::move(fd)), std::move(members));
+  LAYERFS_TRY_ASSIGN(auto members, Listing(fd.get(), limits).run());
+  return std::make_unique<TarFiles>(share(std::move(fd)), std::move(members), limits);
 }
 
 }  // namespace
@@ -238,7 +309,14 @@ Outcome<std::unique_ptr<FileSet>> open_archive(sys::UniqueFd fd, bool regular, i
 Outcome<std::optional<std::string>> FileSet::read(const std::string& name) const {
   LAYERFS_TRY_ASSIGN(const std::optional<Region> region, find(name));
   if (!region) return std::nullopt;
-  if (region->size > kMaxDocument) return refuse(quote(name) + " is too large for what it is");
+  if (region->size > limits_.document) {
+    return over_limit("the bytes of the document " + quote(name) + " are", limits_.document,
+                      "--max-document");
+  }
+  const std::uint64_t most = limits_.document * ImportLimits::kDocuments;
+  if (bytes_read_.fetch_add(region->size) > most - region->size) {
+    return over_limit("the bytes of its documents are together", most, "--max-document");
+  }
   std::string text(region->size, '\0');
   const Result<std::size_t> got =
       read_at(region->file->get(), std::as_writable_bytes(std::span(text)), region->offset);
@@ -247,14 +325,15 @@ Outcome<std::optional<std::string>> FileSet::read(const std::string& name) const
   return text;
 }
 
-Outcome<std::unique_ptr<FileSet>> open_file_set(const std::string& path, int spool) {
+Outcome<std::unique_ptr<FileSet>> open_file_set(const std::string& path, int spool,
+                                                const ImportLimits& limits) {
   sys::UniqueFd fd(path == "-" ? ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
                                : ::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd) return refuse("cannot open it", Errno::last());
   struct stat status;
   if (::fstat(fd.get(), &status) != 0) return refuse("cannot open it", Errno::last());
-  if (S_ISDIR(status.st_mode)) return std::make_unique<Directory>(std::move(fd));
-  return open_archive(std::move(fd), S_ISREG(status.st_mode), spool);
+  if (S_ISDIR(status.st_mode)) return std::make_unique<Directory>(std::move(fd), limits);
+  return open_archive(std::move(fd), S_ISREG(status.st_mode), spool, limits);
 }
 
 }  // namespace layerfs::store

@@ -30,13 +30,6 @@ Result<Dir> read_dir(sys::UniqueFd fd) {
   return dir;
 }
 
-// Of a single name.
-Result<Dir> read_dir(int dirfd, const char* name) {
-  sys::UniqueFd fd(::openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!fd) return fail(errno);
-  return read_dir(std::move(fd));
-}
-
 // The directory that the path's last name is in, and that name.
 struct Place {
   sys::UniqueFd parent;

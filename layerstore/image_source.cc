@@ -1,6 +1,7 @@
 #include "layerstore/image_source.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "layerstore/docker_archive.h"
@@ -95,15 +96,14 @@ class LayoutReader {
       return refuse("the image " + quote(name) + " has the unknown media type " +
                     quote(entry.media_type));
     }
-    const auto same = std::ranges::find_if(
-        digests_, [&](const auto& known) { return known.first == entry.digest; });
+    const auto same = digests_.find(entry.digest);
     if (same != digests_.end()) {
       if (!name.empty()) images[same->second].names.push_back(name);
       return {};
     }
     LAYERFS_TRY_ASSIGN(SourceImage image, read_image(entry));
     if (!name.empty()) image.names.push_back(name);
-    digests_.emplace_back(entry.digest, images.size());
+    digests_.emplace(entry.digest, images.size());
     images.push_back(std::move(image));
     return {};
   }
@@ -140,7 +140,7 @@ class LayoutReader {
   }
 
   const FileSet& files_;
-  std::vector<std::pair<Digest, std::size_t>> digests_;  // of manifests, and which image it is
+  std::map<Digest, std::size_t> digests_;  // of manifests, and which image it is
 };
 
 }  // namespace

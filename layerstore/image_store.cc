@@ -334,10 +334,9 @@ class Writer {
 
   // What cannot be removed is tried again the next time.
   void remove_the_rest() {
-    remove_from(kLinks, [&](const std::string& name) {
-      return std::ranges::any_of(layers_,
-                                 [&](const auto& layer) { return link_of(layer.first) == name; });
-    });
+    std::set<std::string> links;
+    for (const auto& [id, layer] : layers_) links.insert(link_of(id));
+    remove_from(kLinks, [&](const std::string& name) { return links.contains(name); });
     remove_from(kLayerDirs,
                 [&](const std::string& name) { return name == "l" || layers_.contains(name); });
     remove_from(kLayerRecords, [&](const std::string& name) {

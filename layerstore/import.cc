@@ -11,6 +11,7 @@
 #include <thread>
 #include <utility>
 
+#include "fs/sys/interruption.h"
 #include "layerstore/blob.h"
 #include "layerstore/borrow.h"
 #include "layerstore/file_set.h"
@@ -56,8 +57,11 @@ class Import {
   Outcome<ImportResult> run() {
     LAYERFS_TRY(read_source());
     plan();
-    LAYERFS_TRY(stage_layers(staged_, temporary_, format_, threads(), progress_));
-    for (SourceImage& image : images_) LAYERFS_TRY(complete(image));
+    LAYERFS_TRY(stage_layers(staged_, temporary_, format_, options_.limits, threads(), progress_));
+    for (SourceImage& image : images_) {
+      if (sys::interruption_requested()) return sys::interrupted();
+      LAYERFS_TRY(complete(image));
+    }
     LAYERFS_TRY(publish());
     LAYERFS_TRY(add_references(store_, references_));
     collect_warnings();
@@ -70,7 +74,7 @@ class Import {
   }
 
   Outcome<void> read_source() {
-    LAYERFS_TRY_ASSIGN(files_, open_file_set(options_.source, temporary_.fd()));
+    LAYERFS_TRY_ASSIGN(files_, open_file_set(options_.source, temporary_.fd(), options_.limits));
     LAYERFS_TRY_ASSIGN(images_, read_images(*files_, options_.select));
     if (!options_.name.empty()) {
       if (images_.size() > 1) return refuse(several());
@@ -111,9 +115,14 @@ class Import {
         const Digest& blob = layer.digest ? *layer.digest : layer.diff_id;
         const bool known = has_blob(store_, blob) && (layer.digest || is_plain(layer));
         staged.want_blob = !known && blobs.insert(blob).second;
-        if (staged.want_tree || staged.want_blob) staged_.push_back(std::move(staged));
+        if (staged.want_tree || staged.want_blob) add_staged(std::move(staged));
       }
     }
+  }
+
+  void add_staged(StagedLayer staged) {
+    places_[staged.diff_id].push_back(staged_.size());
+    staged_.push_back(std::move(staged));
   }
 
   static bool is_plain(const SourceLayer& layer) {
@@ -164,8 +173,9 @@ class Import {
   Outcome<StagedLayer*> staged_for(const SourceLayer& wanted, std::size_t index,
                                    const Digest& chain_id) {
     const std::string chain_key = layer_key(wanted.diff_id, chain_id);
-    for (StagedLayer& layer : staged_) {
-      if (!layer.notes || layer.diff_id != wanted.diff_id) continue;
+    for (const std::size_t place : places_[wanted.diff_id]) {
+      StagedLayer& layer = staged_[place];
+      if (!layer.notes) continue;
       if (layer.key.empty() || layer.key == chain_key || !needs_layers_below(*layer.notes)) {
         return &layer;
       }
@@ -175,8 +185,8 @@ class Import {
     again[0].want_tree = true;
     LAYERFS_TRY_ASSIGN(TempDir temporary, TempDir::make(store_));
     again_.push_back(std::move(temporary));
-    LAYERFS_TRY(stage_layers(again, again_.back(), format_, 1, progress_));
-    staged_.push_back(std::move(again[0]));
+    LAYERFS_TRY(stage_layers(again, again_.back(), format_, options_.limits, 1, progress_));
+    add_staged(std::move(again[0]));
     return &staged_.back();
   }
 
@@ -230,15 +240,16 @@ class Import {
     return manifest;
   }
 
-  std::string make_manifest(const SourceImage& image, const Digest& config) const {
+  std::string make_manifest(const SourceImage& image, const Digest& config) {
     Manifest manifest{{std::string(kOciConfig), config, image.config.size()}, {}};
     for (const SourceLayer& layer : image.layers) {
-      const auto staged = std::ranges::find_if(staged_, [&](const StagedLayer& candidate) {
-        return candidate.diff_id == layer.diff_id && candidate.digests;
-      });
-      if (staged != staged_.end()) {
-        manifest.layers.push_back({std::string(layer_media_type(staged->digests->compression)),
-                                   staged->digests->digest, staged->digests->size});
+      const std::vector<std::size_t>& places = places_[layer.diff_id];
+      const auto staged = std::ranges::find_if(
+          places, [&](std::size_t place) { return staged_[place].digests.has_value(); });
+      if (staged != places.end()) {
+        const LayerDigests& digests = *staged_[*staged].digests;
+        manifest.layers.push_back(
+            {std::string(layer_media_type(digests.compression)), digests.digest, digests.size});
       } else {
         manifest.layers.push_back({std::string(kOciLayer), layer.diff_id, layer.region.size});
       }
@@ -318,7 +329,8 @@ class Import {
   std::unique_ptr<FileSet> files_;
   std::vector<SourceImage> images_;
   std::vector<StagedLayer> staged_;
-  std::set<Digest> documents_;  // staged, by their digits
+  std::map<Digest, std::vector<std::size_t>> places_;  // in staged_, by diffID
+  std::set<Digest> documents_;                         // staged, by their digits
   std::vector<Descriptor> references_;
   ImportResult result_;
 };

@@ -10,6 +10,7 @@
 
 #include "fs/sys/failure.h"
 #include "layerstore/digest.h"
+#include "layerstore/import_limits.h"
 #include "layerstore/store.h"
 
 namespace layerfs::store {
@@ -40,6 +41,7 @@ struct ImportOptions {
   std::string name;      // the reference to give; empty: those that the source has
   std::string select;    // one of several images; empty: all
   unsigned threads = 0;  // layers unpacked at a time; 0: as many as there are processors
+  ImportLimits limits{};
 };
 
 struct ImportedImage {

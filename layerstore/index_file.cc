@@ -1,5 +1,8 @@
 #include "layerstore/index_file.h"
 
+#include <cerrno>
+#include <unordered_map>
+
 #include <nlohmann/json.hpp>
 
 #include "layerstore/file_util.h"
@@ -59,24 +62,43 @@ Outcome<void> change_index(const StoreDir& store, Change change) {
   if (!manifests.is_array()) return broken(store, "it has no list of manifests");
   change(manifests);
   const std::string changed = index.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  if (changed.size() > kLimit) {
+    return refuse("'" + store.path("index.json") + "' would have more than " +
+                      std::to_string(kLimit >> 20) + " MiB: remove names with `layerfs rmi` first",
+                  EFBIG);
+  }
   if (Result<void> done = replace_file(store.fd(), "index.json", changed); !done) {
     return refuse("cannot write '" + store.path("index.json") + "'", done.error());
   }
   return {};
 }
 
-void add(Json& manifests, const Descriptor& entry) {
-  const std::string name = entry.annotation(kRefName);
-  for (Json& existing : manifests) {
-    const bool same = name.empty()
-                          ? name_of(existing).empty() && has_digest(existing, entry.digest.text())
-                          : name_of(existing) == name;
-    if (same) {
-      existing = to_json(entry);
-      return;
+// What an entry is found by: its name, or its digest where it has none.
+std::string key_of(const std::string& name, const std::string& digest) {
+  return name.empty() ? "digest " + digest : "name " + name;
+}
+
+std::string key_of(const Json& entry) {
+  std::string digest;
+  if (entry.is_object()) {
+    const auto found = entry.find("digest");
+    if (found != entry.end() && found->is_string()) digest = found->get<std::string>();
+  }
+  return key_of(name_of(entry), digest);
+}
+
+void add(Json& manifests, const std::vector<Descriptor>& entries) {
+  std::unordered_map<std::string, std::size_t> places;
+  for (std::size_t i = 0; i < manifests.size(); ++i) places.try_emplace(key_of(manifests[i]), i);
+  for (const Descriptor& entry : entries) {
+    const auto [place, fresh] = places.try_emplace(
+        key_of(entry.annotation(kRefName), entry.digest.text()), manifests.size());
+    if (fresh) {
+      manifests.push_back(to_json(entry));
+    } else {
+      manifests[place->second] = to_json(entry);
     }
   }
-  manifests.push_back(to_json(entry));
 }
 
 }  // namespace
@@ -89,9 +111,7 @@ Outcome<std::vector<Descriptor>> read_references(const StoreDir& store) {
 }
 
 Outcome<void> add_references(const StoreDir& store, const std::vector<Descriptor>& entries) {
-  return change_index(store, [&](Json& manifests) {
-    for (const Descriptor& entry : entries) add(manifests, entry);
-  });
+  return change_index(store, [&](Json& manifests) { add(manifests, entries); });
 }
 
 Outcome<void> remove_references(const StoreDir& store, const Digest& digest,

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "fs/sys/interruption.h"
 #include "layerstore/decompress.h"
 #include "layerstore/file_util.h"
 
@@ -96,6 +97,7 @@ class LayerStream::Reader {
   // The next piece of the blob: hashed and copied.
   Outcome<std::span<const std::byte>> read_raw() {
     if (input_.cancelled && *input_.cancelled) return refuse("reading was given up");
+    if (sys::interruption_requested()) return sys::interrupted();
     const std::size_t want = std::min<std::uint64_t>(kPiece, input_.region.size - position_);
     const std::span<std::byte> buffer(raw_.data(), want);
     Result<std::size_t> got =
@@ -172,6 +174,7 @@ class LayerStream::Reader {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return full_.size() < kPiecesAhead || stopped_; });
     if (stopped_) return refuse("reading was given up");
+    if (sys::interruption_requested()) return sys::interrupted();
     full_.push_back(std::move(piece));
     changed_.notify_all();
     return {};

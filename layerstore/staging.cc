@@ -47,8 +47,12 @@ Outcome<void> read_to_end(LayerStream& stream) {
 class Stager {
  public:
   Stager(std::vector<StagedLayer>& layers, const TempDir& temporary, const TreeFormat& format,
-         ImportProgress& progress)
-      : layers_(layers), temporary_(temporary), format_(format), progress_(progress) {
+         const ImportLimits& limits, ImportProgress& progress)
+      : layers_(layers),
+        temporary_(temporary),
+        format_(format),
+        limits_(limits),
+        progress_(progress) {
     for (StagedLayer& layer : layers_) {
       const std::uint64_t size = layer.input.region.size;
       progress_of_.push_back(&progress_.add(layer.diff_id, size));
@@ -108,7 +112,7 @@ class Stager {
     if (layer.want_tree) {
       layer.layer_name = base + ".layer";
       LAYERFS_TRY_ASSIGN(const sys::UniqueFd tree, create_tree(temporary_, layer.layer_name));
-      LAYERFS_TRY_ASSIGN(layer.notes, unpack_layer(stream, tree.get(), format_));
+      LAYERFS_TRY_ASSIGN(layer.notes, unpack_layer(stream, tree.get(), format_, limits_));
     } else {
       LAYERFS_TRY(read_to_end(stream));
     }
@@ -120,6 +124,7 @@ class Stager {
   std::vector<StagedLayer>& layers_;
   const TempDir& temporary_;
   const TreeFormat format_;
+  const ImportLimits limits_;
   ImportProgress& progress_;
   std::vector<LayerProgress*> progress_of_;
   std::vector<std::size_t> order_;
@@ -132,8 +137,9 @@ class Stager {
 }  // namespace
 
 Outcome<void> stage_layers(std::vector<StagedLayer>& layers, const TempDir& temporary,
-                           const TreeFormat& format, unsigned threads, ImportProgress& progress) {
-  return Stager(layers, temporary, format, progress).run(std::max(threads, 1U));
+                           const TreeFormat& format, const ImportLimits& limits, unsigned threads,
+                           ImportProgress& progress) {
+  return Stager(layers, temporary, format, limits, progress).run(std::max(threads, 1U));
 }
 
 }  // namespace layerfs::store

@@ -33,6 +33,7 @@ struct StagedLayer {
 // Stages them all, `threads` at a time, below the temporary directory. The first that fails stops
 // the others.
 Outcome<void> stage_layers(std::vector<StagedLayer>& layers, const TempDir& temporary,
-                           const TreeFormat& format, unsigned threads, ImportProgress& progress);
+                           const TreeFormat& format, const ImportLimits& limits, unsigned threads,
+                           ImportProgress& progress);
 
 }  // namespace layerfs::store

@@ -1,6 +1,7 @@
 #include "layerstore/store.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "layerstore/blob.h"
@@ -102,10 +103,15 @@ Outcome<Store> Store::create(const std::string& root) {
 Outcome<std::vector<Image>> Store::images(std::vector<std::string>& problems) const {
   LAYERFS_TRY_ASSIGN(const std::vector<Descriptor> entries, read_references(dir_));
   std::vector<Image> images;
+  // An image may have thousands of names.
+  std::map<Digest, Outcome<Image>> loaded;
   for (const Descriptor& entry : entries) {
-    Outcome<Image> image = load(dir_, entry);
+    auto known = loaded.find(entry.digest);
+    if (known == loaded.end()) known = loaded.emplace(entry.digest, load(dir_, entry)).first;
+    const Outcome<Image>& image = known->second;
     if (image) {
-      images.push_back(std::move(*image));
+      images.push_back(*image);
+      images.back().name = entry.annotation(kRefName);
     } else {
       const std::string name = entry.annotation(kRefName);
       problems.push_back("the image '" + (name.empty() ? entry.digest.text() : name) +

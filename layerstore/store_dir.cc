@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "fs/sys/file.h"
+#include "fs/sys/interruption.h"
 #include "fs/sys/xattr.h"
 #include "layerstore/file_util.h"
 
@@ -36,7 +37,7 @@ constexpr std::array kOwnDirectories = {"blobs",         "blobs/sha256", "layers
 Result<sys::UniqueFd> lock_file(int dirfd, const char* name, int operation) {
   LAYERFS_TRY_ASSIGN(sys::UniqueFd fd, open_file(dirfd, name, O_RDWR | O_CREAT));
   while (::flock(fd.get(), operation) != 0) {
-    if (errno != EINTR) return fail(errno);
+    if (errno != EINTR || sys::interruption_requested()) return fail(errno);
   }
   return fd;
 }
@@ -142,6 +143,7 @@ Outcome<sys::UniqueFd> StoreDir::lock(const char* name, int operation) const {
   Result<sys::UniqueFd> fd = lock_file(fd_.get(), name, operation);
   if (fd) return std::move(*fd);
   if (fd.error().code() == EWOULDBLOCK) return sys::UniqueFd();
+  if (fd.error().code() == EINTR) return sys::interrupted();
   return refuse_entry("cannot lock '" + path(name) + "'", fd.error());
 }
 

@@ -8,7 +8,6 @@
 #include <charconv>
 #include <filesystem>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,6 +20,8 @@
 
 #include "fs/sys/file.h"
 #include "layerstore/file_util.h"
+#include "layerstore/path_tree.h"
+#include "layerstore/tree_writer.h"
 
 namespace layerfs::store {
 
@@ -282,7 +283,7 @@ class Splitter {
           ::crc64_iso_refl(crc, reinterpret_cast<const unsigned char*>(piece.data()), piece.size());
       done += piece.size();
     }
-    seen_.insert(clean(name));
+    seen_[clean(name)];
     LAYERFS_TRY(entries_.add_file(name, size, crc));
     return pass_on(padded(size) - size);
   }
@@ -293,7 +294,7 @@ class Splitter {
 
   // The tree's file of that name and size; empty if there is none, or if it stands for another
   // entry already.
-  sys::UniqueFd file_in_tree(const std::string& name, std::uint64_t size) const {
+  sys::UniqueFd file_in_tree(const std::string& name, std::uint64_t size) {
     const std::string path = clean(name);
     if (path.empty() || path.starts_with('/') || path.starts_with("..")) return {};
     const auto there = sys::open_beneath(tree_, path.c_str(), O_PATH);
@@ -301,7 +302,7 @@ class Splitter {
     const auto status = sys::stat_fd(there->get());
     const bool fits =
         status && S_ISREG(status->st_mode) && static_cast<std::uint64_t>(status->st_size) == size;
-    if (!fits || seen_.contains(path)) return {};
+    if (!fits || seen_.find(path) != nullptr) return {};
     return sys::open_beneath(tree_, path.c_str(), O_RDONLY).value_or(sys::UniqueFd());
   }
 
@@ -362,8 +363,8 @@ class Splitter {
   Entries entries_;
   std::string_view ahead_;
   Extension extension_;
-  std::set<std::string> seen_;  // files of the tree that stand for an entry
-  std::string twin_;            // what was read of one
+  PathTree<Present> seen_;  // files of the tree that stand for an entry
+  std::string twin_;        // what was read of one
 };
 
 }  // namespace

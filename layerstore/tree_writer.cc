@@ -6,10 +6,13 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "fs/layer/dir_marks.h"
 #include "fs/layer/marks.h"
+#include "fs/sys/descent.h"
 #include "layerstore/file_util.h"
 #include "layerstore/quote.h"
 #include "layerstore/tree_attributes.h"
@@ -19,6 +22,8 @@ namespace layerfs::store {
 namespace {
 
 constexpr std::size_t kCachedDirs = 24;
+// Layers have a few such links, if any.
+constexpr std::size_t kMostLinkBytes = 64 << 20;
 constexpr std::uint64_t kNoSymlinks = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
 constexpr std::uint64_t kSymlinksWithin = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
 
@@ -44,21 +49,10 @@ EntryPath split(const std::string& path) {
   return {path.substr(0, slash), path.substr(slash + 1)};
 }
 
-// Removes `path` and what lies below it from an ordered container of paths.
-template <typename Container, typename KeyOf>
-void erase_below(Container& container, const std::string& path, KeyOf key_of) {
-  container.erase(path);
-  const std::string below = path + "/";
-  auto first = container.lower_bound(below);
-  auto last = first;
-  while (last != container.end() && key_of(*last).starts_with(below)) ++last;
-  container.erase(first, last);
-}
-
 }  // namespace
 
 TreeWriter::TreeWriter(int root, const TreeFormat& format)
-    : root_(root), format_(format), names_(format.user_xattr) {}
+    : root_(root), format_(format), names_(format.user_xattr), spool_(root) {}
 
 Result<sys::UniqueFd> TreeWriter::open_beneath(const std::string& path, int flags) const {
   const char* relative = path.empty() ? "." : path.c_str();
@@ -88,10 +82,17 @@ Outcome<sys::UniqueFd> TreeWriter::make_parents(const std::string& path) {
   for (std::size_t at = 0; at != path.npos;) {
     at = path.find('/', at + 1);
     const EntryPath here = split(path.substr(0, at));
-    Result<sys::UniqueFd> next = open_beneath(here.text(), O_PATH | O_DIRECTORY);
-    if (!next) {
-      LAYERFS_TRY(make_implied(fd ? fd.get() : root_, here));
+    const int parent = fd ? fd.get() : root_;
+    const auto open_here = [&] {
+      return open_resolved(parent, here.name.c_str(), O_PATH | O_DIRECTORY, kNoSymlinks);
+    };
+    Result<sys::UniqueFd> next = open_here();
+    if (!next && next.error().code() == ELOOP) {
       next = open_beneath(here.text(), O_PATH | O_DIRECTORY);
+    }
+    if (!next) {
+      LAYERFS_TRY(make_implied(parent, here));
+      next = open_here();
     }
     if (!next) return cannot("reach", here, next.error().code());
     fd = std::move(*next);
@@ -114,9 +115,9 @@ Outcome<void> TreeWriter::make_implied(int parent, const EntryPath& path) {
   LAYERFS_TRY_ASSIGN(const bool hides_below, make_directory(parent, path));
   // Where nothing shines through there is nothing to take attributes from.
   if (hides_below) {
-    directories_.try_emplace(path.text());
+    directories_[path.text()];
   } else {
-    notes_.implied.insert(path.text());
+    notes_.implied[path.text()];
   }
   return {};
 }
@@ -159,28 +160,28 @@ Outcome<bool> TreeWriter::clear(int parent, const EntryPath& path) {
 
 void TreeWriter::forget(const std::string& path) {
   cache_.clear();
-  erase_below(directories_, path,
-              [](const auto& item) -> const std::string& { return item.first; });
-  erase_below(notes_.implied, path,
-              [](const std::string& item) -> const std::string& { return item; });
-  std::erase_if(notes_.borrowed, [&](const BorrowedLink& borrowed) {
-    return borrowed.link.text().starts_with(path + "/");
-  });
+  directories_.erase_below(path);
+  notes_.implied.erase_below(path);
+  links_.erase_below(path);
+}
+
+Outcome<void> TreeWriter::set_later(const std::string& path, Attributes attributes) {
+  LAYERFS_TRY_ASSIGN(XattrSpool::Kept kept, spool_.keep(std::exchange(attributes.xattrs, {})));
+  directories_[path] = {std::move(attributes), std::move(kept)};
+  return {};
 }
 
 Outcome<void> TreeWriter::add_directory(const EntryPath& path, Attributes attributes) {
   if (path.is_root()) {
     notes_.has_root = true;
-    directories_[""] = std::move(attributes);
-    return {};
+    return set_later("", std::move(attributes));
   }
   LAYERFS_TRY_ASSIGN(const int parent, directory(path.parent));
   struct stat status;
   const bool exists = ::fstatat(parent, path.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0;
   if (!exists || !S_ISDIR(status.st_mode)) LAYERFS_TRY(make_directory(parent, path));
   notes_.implied.erase(path.text());
-  directories_[path.text()] = std::move(attributes);
-  return {};
+  return set_later(path.text(), std::move(attributes));
 }
 
 Outcome<NewFile> TreeWriter::add_file(const EntryPath& path) {
@@ -247,16 +248,48 @@ Outcome<void> TreeWriter::add_hard_link(const EntryPath& path, const EntryPath& 
     LAYERFS_TRY(clear(parent, path));
     error = link();
   }
-  if (error == ENOENT) {
-    notes_.borrowed.push_back({path, target});
-    return {};
-  }
+  if (error == ENOENT) return borrow(path, target);
   if (error == EPERM) {
     return refuse("it is a hard link to " + quote(target.text()) + ", which is a directory", EPERM);
   }
   if (error != 0) return cannot("make the hard link", path, error);
   ++notes_.entries;
   return {};
+}
+
+Outcome<void> TreeWriter::borrow(const EntryPath& path, const EntryPath& target) {
+  link_bytes_ += target.parent.size() + target.name.size();
+  if (link_bytes_ > kMostLinkBytes) {
+    return refuse("the layer has hard links to files of other layers whose names take more than " +
+                      std::to_string(kMostLinkBytes >> 20) + " MiB",
+                  EFBIG);
+  }
+  const std::size_t order = links_.size();
+  links_[path.text()] = {order, target};
+  return {};
+}
+
+// In the order of the archive: one may be the target of a later one.
+std::vector<BorrowedLink> TreeWriter::borrowed() const {
+  struct Collect {
+    void down(const std::string& name) { names.push_back(name); }
+    Outcome<void> up(const LaterLink* link) {
+      if (link != nullptr) {
+        std::string path;
+        for (const std::string& name : names) path += (path.empty() ? "" : "/") + name;
+        found.emplace_back(link->order, BorrowedLink{split(path), link->target});
+      }
+      if (!names.empty()) names.pop_back();
+      return {};
+    }
+    std::vector<std::string> names;
+    std::vector<std::pair<std::size_t, BorrowedLink>> found;
+  } collect;
+  static_cast<void>(links_.walk(collect));
+  std::ranges::stable_sort(collect.found, {}, &std::pair<std::size_t, BorrowedLink>::first);
+  std::vector<BorrowedLink> links;
+  for (auto& [order, link] : collect.found) links.push_back(std::move(link));
+  return links;
 }
 
 Outcome<void> TreeWriter::add_special(const EntryPath& path, mode_t type, dev_t device,
@@ -291,7 +324,7 @@ Outcome<void> TreeWriter::add_whiteout(const EntryPath& path) {
       return cannot("look at", path, errno);
     }
     if (!S_ISDIR(status.st_mode)) return {};
-    if (notes_.implied.erase(path.text()) > 0) directories_.try_emplace(path.text());
+    if (notes_.implied.erase(path.text())) directories_[path.text()];
     return mark_opaque(parent, path.name, layer::kOpaqueValue);
   }
   if (errno == EPERM || errno == EOPNOTSUPP || errno == EINVAL) {
@@ -333,17 +366,76 @@ Outcome<void> TreeWriter::add_opaque(const std::string& path) {
   return mark_opaque(fd, "", layer::kOpaqueValue);
 }
 
+// Children before parents: a parent's mode may close the way to them.
+class TreeWriter::Finish {
+ public:
+  Finish(TreeWriter& writer, sys::Descent at) : writer_(writer), at_(std::move(at)) {}
+
+  void down(const std::string& name) {
+    path_.push_back(name);
+    // Behind a symlink the walk leads on by whole paths only.
+    if (astray_ > 0 || !at_.enter(name.c_str())) ++astray_;
+  }
+
+  Outcome<void> up(const LaterAttributes* later) {
+    if (later != nullptr) LAYERFS_TRY(set(*later));
+    if (path_.empty()) return {};
+    const bool was_astray = astray_ > 0;
+    if (was_astray) --astray_;
+    if (!was_astray) {
+      if (const auto left = at_.leave(); !left) return cannot("leave", here(), left.error().code());
+    }
+    path_.pop_back();
+    return {};
+  }
+
+ private:
+  EntryPath here() const {
+    std::string path;
+    for (const std::string& name : path_) path += (path.empty() ? "" : "/") + name;
+    return split(path);
+  }
+
+  Outcome<void> set(const LaterAttributes& later) {
+    Attributes attributes = later.plain;
+    LAYERFS_TRY_ASSIGN(attributes.xattrs, writer_.spool_.read(later.xattrs));
+    if (astray_ == 0) return set(at_.fd(), attributes);
+    const auto fd = writer_.open_beneath(here().text(), O_RDONLY | O_DIRECTORY);
+    if (!fd) return cannot("reach", here(), fd.error().code());
+    return set(fd->get(), attributes);
+  }
+
+  Outcome<void> set(int fd, const Attributes& attributes) {
+    return set_attributes(fd, attributes, S_IFDIR, writer_.format_, writer_.names_,
+                          writer_.notes_.skipped_xattrs);
+  }
+
+  TreeWriter& writer_;
+  sys::Descent at_;
+  std::vector<std::string> path_;
+  std::size_t astray_ = 0;  // how many of the last names were not entered
+};
+
 Outcome<TreeNotes> TreeWriter::finish() {
   cache_.clear();
-  for (const std::string& path : notes_.implied) directories_.emplace(path, Attributes{});
-  directories_.try_emplace("");
-  // Children before parents: a parent's mode may close the way to them.
-  for (auto dir = directories_.rbegin(); dir != directories_.rend(); ++dir) {
-    const Result<sys::UniqueFd> fd = open_beneath(dir->first, O_RDONLY | O_DIRECTORY);
-    if (!fd) return cannot("reach", split(dir->first), fd.error().code());
-    LAYERFS_TRY(
-        set_attributes(fd->get(), dir->second, S_IFDIR, format_, names_, notes_.skipped_xattrs));
-  }
+  struct Add {
+    void down(const std::string& name) { lengths.push_back(path.size()), path += "/" + name; }
+    Outcome<void> up(const Present* present) {
+      if (present != nullptr) writer.directories_[std::string_view(path).substr(1)];
+      if (!lengths.empty()) path.resize(lengths.back()), lengths.pop_back();
+      return {};
+    }
+    TreeWriter& writer;
+    std::string path;
+    std::vector<std::size_t> lengths;
+  } add{*this, {}, {}};
+  LAYERFS_TRY(notes_.implied.walk(add));
+  directories_[""];
+  auto at = sys::Descent::from(root_);
+  if (!at) return cannot("reach", {}, at.error().code());
+  Finish finish(*this, std::move(*at));
+  LAYERFS_TRY(directories_.walk(finish));
+  notes_.borrowed = borrowed();
   return std::move(notes_);
 }
 

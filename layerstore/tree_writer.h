@@ -7,8 +7,6 @@
 #include <cstdint>
 #include <ctime>
 #include <list>
-#include <map>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,6 +18,8 @@
 #include "fs/sys/unique_fd.h"
 #include "layerstore/entry_path.h"
 #include "layerstore/layer.h"
+#include "layerstore/path_tree.h"
+#include "layerstore/xattr_spool.h"
 
 namespace layerfs::store {
 
@@ -29,7 +29,7 @@ struct Attributes {
   gid_t gid = 0;
   timespec atime{};
   timespec mtime{};
-  std::vector<std::pair<std::string, std::string>> xattrs{};  // as users see them
+  Xattrs xattrs{};  // as users see them
 };
 
 // How the store's user can keep what an archive says.
@@ -47,13 +47,16 @@ struct BorrowedLink {
   EntryPath target;
 };
 
+// Nothing more than that a path is there.
+struct Present {};
+
 // What is to be known of a tree that has been written.
 struct TreeNotes {
   std::uint64_t entries = 0;
   std::uint64_t size = 0;  // bytes of regular files
   bool has_root = false;   // there was an entry for the root directory
   bool opaque_root = false;
-  std::set<std::string> implied;       // directories without an entry of their own
+  PathTree<Present> implied;           // directories without an entry of their own
   std::vector<BorrowedLink> borrowed;  // in the order of the archive
   std::uint64_t skipped_devices = 0;   // for want of privilege
   std::uint64_t skipped_xattrs = 0;    // the same, or of a kind the file system does not have
@@ -96,6 +99,10 @@ class TreeWriter {
   // The layers below lose what this directory ("" for the root) holds.
   Outcome<void> add_opaque(const std::string& directory);
 
+  // How many have been made by now, directories without an entry of their own among them.
+  std::uint64_t entries() const { return notes_.entries; }
+  std::uint64_t size() const { return notes_.size; }  // bytes of the regular files
+
   // Gives the directories their attributes. Nothing may be added afterwards.
   Outcome<TreeNotes> finish();
 
@@ -104,6 +111,15 @@ class TreeWriter {
     std::string path;
     sys::UniqueFd fd;
   };
+  struct LaterAttributes {
+    Attributes plain;  // without the xattrs
+    XattrSpool::Kept xattrs;
+  };
+  struct LaterLink {
+    std::size_t order = 0;
+    EntryPath target;
+  };
+  class Finish;
 
   // The descriptor (O_PATH) of a directory; made, as an implied one, if it is not there.
   Outcome<int> directory(const std::string& path);
@@ -120,12 +136,18 @@ class TreeWriter {
   Outcome<bool> make_directory(int parent, const EntryPath& path);
   Outcome<void> mark_opaque(int parent, const std::string& name, std::string_view value);
   Outcome<void> make_xattr_whiteout(int parent, const EntryPath& path);
+  Outcome<void> set_later(const std::string& path, Attributes attributes);
+  Outcome<void> borrow(const EntryPath& path, const EntryPath& target);
+  std::vector<BorrowedLink> borrowed() const;
 
   const int root_;
   const TreeFormat format_;
   const layer::XattrNames names_;
-  std::list<CachedDir> cache_;                     // the last used first
-  std::map<std::string, Attributes> directories_;  // of entries; set at the end
+  std::list<CachedDir> cache_;  // the last used first
+  XattrSpool spool_;
+  PathTree<LaterAttributes> directories_;  // of entries; set at the end
+  PathTree<LaterLink> links_;              // whose target the layer does not have
+  std::size_t link_bytes_ = 0;             // of their targets' names
   TreeNotes notes_;
 };
 

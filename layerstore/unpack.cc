@@ -5,13 +5,16 @@
 #include <locale.h>
 #include <sys/sysmacros.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <memory>
 #include <new>
 #include <optional>
 #include <utility>
 
+#include "fs/sys/interruption.h"
 #include "layerstore/entry_path.h"
+#include "layerstore/header_bound.h"
 #include "layerstore/quote.h"
 
 namespace layerfs::store {
@@ -84,8 +87,8 @@ Outcome<Attributes> attributes_of(archive_entry* entry) {
 
 class Unpacker {
  public:
-  Unpacker(LayerStream& stream, int tree, const TreeFormat& format)
-      : stream_(stream), writer_(tree, format), reader_(::archive_read_new()) {
+  Unpacker(LayerStream& stream, int tree, const TreeFormat& format, const ImportLimits& limits)
+      : stream_(stream), limits_(limits), writer_(tree, format), reader_(::archive_read_new()) {
     if (!reader_) throw std::bad_alloc();
     ::archive_read_support_format_tar(reader_.get());
     ::archive_read_support_format_empty(reader_.get());
@@ -103,6 +106,11 @@ class Unpacker {
  private:
   static la_ssize_t read_piece(archive* reader, void* self, const void** buffer) {
     auto* unpacker = static_cast<Unpacker*>(self);
+    if (unpacker->header_.exceeded()) {
+      unpacker->stream_failure_ = unpacker->header_.failure().value();
+      ::archive_set_error(reader, EFBIG, "a header is too large");
+      return ARCHIVE_FATAL;
+    }
     Outcome<std::span<const std::byte>> piece = unpacker->stream_.next();
     if (!piece) {
       unpacker->stream_failure_ = std::move(piece.error());
@@ -110,6 +118,7 @@ class Unpacker {
       return ARCHIVE_FATAL;
     }
     unpacker->ended_ = piece->empty();
+    unpacker->header_.give(piece->size());
     *buffer = piece->data();
     return static_cast<la_ssize_t>(piece->size());
   }
@@ -121,12 +130,30 @@ class Unpacker {
     }
     while (!complete_) {
       archive_entry* entry = nullptr;
-      const int status = ::archive_read_next_header(reader_.get(), &entry);
+      const int status = next_header(&entry);
       if (status == ARCHIVE_EOF) return {};
       if (status < ARCHIVE_WARN) return archive_failure();
       LAYERFS_TRY(add_named(entry));
+      LAYERFS_TRY(check_entries());
     }
     return {};
+  }
+
+  int next_header(archive_entry** entry) {
+    if (headers_++ > 0) {
+      const int skipped = ::archive_read_data_skip(reader_.get());
+      if (skipped < ARCHIVE_WARN) return skipped;
+    }
+    header_.begin(static_cast<std::uint64_t>(::archive_filter_bytes(reader_.get(), 0)));
+    const int status = ::archive_read_next_header(reader_.get(), entry);
+    header_.end();
+    return status;
+  }
+
+  Outcome<void> check_entries() const {
+    if (sys::interruption_requested()) return sys::interrupted();
+    if (std::max(headers_, writer_.entries()) <= limits_.entries) return {};
+    return over_limit("it has", limits_.entries, "--max-entries");
   }
 
   Outcome<void> add_named(archive_entry* entry) {
@@ -134,7 +161,7 @@ class Unpacker {
     if (!raw) return refuse("an entry of the archive has no name");
     const Outcome<EntryPath> path = parse_entry_path(raw);
     Outcome<void> added = path ? add(entry, *path) : tl::make_unexpected(path.error());
-    if (added || stream_failure_ || broken_archive_) return added;
+    if (added || stream_failure_ || broken_archive_ || stopped_) return added;
     return refuse("entry " + quote(raw) + ": " + added.error().sentence, added.error().code);
   }
 
@@ -183,6 +210,10 @@ class Unpacker {
                          const Attributes& attributes) {
     const auto size =
         static_cast<std::uint64_t>(std::max<la_int64_t>(0, ::archive_entry_size(entry)));
+    if (size > limits_.size || writer_.size() > limits_.size - size) {
+      stopped_ = true;
+      return over_limit("its files have", limits_.size, "--max-size");
+    }
     LAYERFS_TRY_ASSIGN(NewFile file, writer_.add_file(path));
     std::uint64_t end = 0;
     while (true) {
@@ -223,18 +254,23 @@ class Unpacker {
   }
 
   LayerStream& stream_;
+  const ImportLimits limits_;
   TreeWriter writer_;
   std::unique_ptr<archive, FreeArchive> reader_;
   std::optional<Failure> stream_failure_;
+  HeaderBound header_{limits_.header};
+  std::uint64_t headers_ = 0;  // read, or begun
   bool broken_archive_ = false;
+  bool stopped_ = false;   // by a limit that the whole layer is over
   bool ended_ = false;     // the stream has
   bool complete_ = false;  // the archive has, without the blocks that should end it
 };
 
 }  // namespace
 
-Outcome<TreeNotes> unpack_layer(LayerStream& stream, int tree, const TreeFormat& format) {
-  return Unpacker(stream, tree, format).run();
+Outcome<TreeNotes> unpack_layer(LayerStream& stream, int tree, const TreeFormat& format,
+                                const ImportLimits& limits) {
+  return Unpacker(stream, tree, format, limits).run();
 }
 
 }  // namespace layerfs::store

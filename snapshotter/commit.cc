@@ -7,6 +7,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "fs/sys/interruption.h"
 #include "layerstore/file_util.h"
 #include "layerstore/layer_index.h"
 #include "snapshotter/check.h"
@@ -83,6 +84,7 @@ Answer<void> Snapshotter::Commit::find_chain() {
 Answer<void> Snapshotter::Commit::measure() {
   const Result<sys::UniqueFd> upper = store::open_dir(owner_.workplaces_->fd(), *row_.dir + "/fs");
   const Result<Usage> usage = upper ? disk_usage(upper->get()) : fail(upper.error());
+  if (!usage && sys::interruption_requested()) return sys::interrupted();
   if (!usage) {
     return refuse("cannot measure '" + owner_.workplaces_->upper(*row_.dir) + "'", usage.error());
   }

@@ -11,6 +11,7 @@
 #include "fs/sys/descent.h"
 #include "fs/sys/dirent.h"
 #include "fs/sys/file.h"
+#include "fs/sys/interruption.h"
 
 namespace layerfs::snapshotter {
 
@@ -46,6 +47,7 @@ class Walk {
 
   // Counts what the directory holds.
   Result<void> read(const sys::Descent& at) {
+    if (sys::interruption_requested()) return fail(EINTR);
     std::vector<std::string> directories;
     LAYERFS_TRY(sys::read_dir(at.fd(), [&](const sys::Dirent& entry) -> Result<void> {
       const Result<struct stat> status = sys::stat_at(at.fd(), entry.name);

@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "fs/sys/interruption.h"
 #include "layerstore/check.h"
 #include "tools/command_line.h"
 #include "tools/human.h"
@@ -80,6 +81,7 @@ int run_check(const Args& args, Io& io) {
       "Reads every blob, so it takes as long as reading the store. It may run while images are\n"
       "imported and mounted. Exit status: 0 if all is well, or has been repaired; else 1.");
   if (const std::optional<int> status = line.parse(args, io)) return *status;
+  const sys::InterruptingSignals signals;
   const Outcome<store::Store> store = store::Store::open(common.root);
   if (!store) return report(io, store.error());
   const Outcome<CheckResult> result = store::check_store(*store, repair);

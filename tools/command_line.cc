@@ -83,6 +83,16 @@ CommandLine::Option CommandLine::add_option(const std::string& names, unsigned& 
   return Option(app_->add_option(names, value, help));
 }
 
+CommandLine::Option CommandLine::add_option(const std::string& names, std::uint64_t& value,
+                                            const std::string& help) {
+  return Option(app_->add_option(names, value, help));
+}
+
+CommandLine::Option CommandLine::add_size_option(const std::string& names, std::uint64_t& value,
+                                                 const std::string& help) {
+  return Option(app_->add_option(names, value, help)->transform(CLI::AsSizeValue(false)));
+}
+
 CommandLine::Option CommandLine::add_option(const std::string& names,
                                             std::optional<std::string>& value,
                                             const std::string& help) {

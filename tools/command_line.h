@@ -1,6 +1,7 @@
 // A subcommand's command line, and what all of them have in common.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -47,6 +48,9 @@ class CommandLine {
   // `names` is "-e,--env", or a word such as "IMAGE" for what is given without an option's name.
   Option add_option(const std::string& names, std::string& value, const std::string& help);
   Option add_option(const std::string& names, unsigned& value, const std::string& help);
+  // Of bytes: 4096, 64K, 1G.
+  Option add_size_option(const std::string& names, std::uint64_t& value, const std::string& help);
+  Option add_option(const std::string& names, std::uint64_t& value, const std::string& help);
   // Tells an empty value from none.
   Option add_option(const std::string& names, std::optional<std::string>& value,
                     const std::string& help);

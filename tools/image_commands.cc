@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "fs/sys/interruption.h"
 #include "layerstore/collect.h"
 #include "layerstore/index_file.h"
 #include "layerstore/store.h"
@@ -185,6 +186,7 @@ int run_rmi(const Args& args, Io& io) {
       "another\n"
       "image, a snapshot or a mount needs stay.");
   if (const std::optional<int> status = line.parse(args, io)) return *status;
+  const sys::InterruptingSignals signals;
   const Outcome<store::Store> store = store::Store::open(common.root);
   if (!store) return report(io, store.error());
   int status = kDone;

@@ -1,4 +1,5 @@
 // image-store.
+#include "fs/sys/interruption.h"
 #include "layerstore/image_store.h"
 #include "layerstore/store.h"
 #include "tools/command_line.h"
@@ -38,6 +39,7 @@ int run_image_store(const Args& args, Io& io) {
       "layerfs must be podman's mount program. An image that a container of podman needs is not\n"
       "to be removed: the store does not know.");
   if (const std::optional<int> status = line.parse(args, io)) return *status;
+  const sys::InterruptingSignals signals;
   const auto done = carry_out_image_store(common.root, remove, io);
   return done ? kDone : report(io, done.error());
 }

@@ -1,5 +1,7 @@
 #include <nlohmann/json.hpp>
 
+#include "fs/sys/interruption.h"
+#include "layerstore/blob.h"
 #include "layerstore/import.h"
 #include "layerstore/store.h"
 #include "tools/command_line.h"
@@ -46,6 +48,25 @@ void print_text(Io& io, const store::ImportResult& result) {
   }
 }
 
+void add_limits(CommandLine& line, store::ImportLimits& limits) {
+  line.add_option("--max-entries", limits.entries,
+                  "Entries of a layer, or files of the archive, beyond which it is refused "
+                  "(default: 2000000)")
+      .type_name("N");
+  line.add_size_option("--max-header", limits.header,
+                       "Bytes of one entry's name, extended attributes and places of data "
+                       "(default: 1M)")
+      .type_name("SIZE");
+  line.add_size_option(
+          "--max-document", limits.document,
+          "Bytes of one manifest, configuration or index, at most 16M; of all together "
+          "32 times (default: 4M)")
+      .type_name("SIZE");
+  line.add_size_option("--max-size", limits.size,
+                       "Bytes of a layer's files, unpacked (default: no limit)")
+      .type_name("SIZE");
+}
+
 Outcome<store::ImportResult> import(const CommonOptions& common,
                                     const store::ImportOptions& options, Io& io) {
   LAYERFS_TRY_ASSIGN(const store::Store store, store::Store::create(common.root));
@@ -72,10 +93,16 @@ int run_import(const Args& args, Io& io) {
   line.add_option("--select", options.select, "One of several images in SOURCE, by its name there")
       .type_name("REF");
   line.add_option("--threads", options.threads, "Layers unpacked at a time (default: processors)");
+  add_limits(line, options.limits);
   add_root_option(line, common);
   add_json_option(line, common);
   line.footer(kFooter);
   if (const std::optional<int> status = line.parse(args, io)) return *status;
+  if (options.limits.document > store::kMaxDocument) {
+    report(io, "--max-document may be 16M at most, which is what a store takes");
+    return kUsage;
+  }
+  const sys::InterruptingSignals signals;
   if (!options.name.empty() && !store::is_valid_reference(options.name)) {
     report(io, "'" + options.name + "' is no valid name for an image: letters, digits and -._:@+/");
     return kUsage;

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "fs/layer/index_writer.h"
+#include "fs/sys/interruption.h"
 #include "fs/sys/unique_fd.h"
 #include "tools/command_line.h"
 #include "tools/store_commands.h"
@@ -61,6 +62,7 @@ int run_index(const Args& args, Io& io) {
       "layerfs mount -o lowerdir=DIR,layerindex=FILE ... uses it. Layers of the store have\n"
       "theirs already. An index that is not of DIR as it is now is not used.");
   if (const std::optional<int> status = line.parse(args, io)) return *status;
+  const sys::InterruptingSignals signals;
   const Outcome<void> written = write_index(layer, file, user_xattr, whiteouts);
   return written ? kDone : report(io, written.error());
 }

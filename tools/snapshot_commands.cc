@@ -1,6 +1,7 @@
 // snapshots and gc.
 #include <nlohmann/json.hpp>
 
+#include "fs/sys/interruption.h"
 #include "layerstore/collect.h"
 #include "layerstore/store.h"
 #include "tools/command_line.h"
@@ -63,6 +64,7 @@ int run_gc(const Args& args, Io& io) {
   add_root_option(line, common);
   line.footer("`layerfs rmi` does this by itself; it is needed after an import that was killed.");
   if (const std::optional<int> status = line.parse(args, io)) return *status;
+  const sys::InterruptingSignals signals;
   const Outcome<store::Store> store = store::Store::open(common.root);
   if (!store) return report(io, store.error());
   const Outcome<store::Collected> collected = store::collect_garbage(*store, /*wait=*/true);

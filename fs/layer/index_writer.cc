@@ -18,6 +18,7 @@
 #include "fs/layer/xattr_names.h"
 #include "fs/sys/descent.h"
 #include "fs/sys/file.h"
+#include "fs/sys/interruption.h"
 #include "fs/sys/quote.h"
 #include "fs/sys/unique_fd.h"
 #include "fs/sys/xattr.h"
@@ -96,6 +97,7 @@ class Walk {
 
   // The directory where the walk stands. Those in it are to be read after it.
   Result<void> read(IndexBuilder& builder, const Directory& directory) {
+    if (sys::interruption_requested()) return fail(EINTR);
     name_.clear();
     pending_.emplace_back();
     const Dialect dialect{.aufs = options_.whiteouts == Whiteouts::kAufs,
@@ -212,7 +214,8 @@ class Temporary {
 Outcome<void> write_index(int tree, int dirfd, const char* name, bool user_xattr,
                           Whiteouts whiteouts) {
   Walk walk(tree, {user_xattr, whiteouts});
-  const auto builder = walk.run();
+  auto builder = walk.run();
+  if (!builder && sys::interruption_requested()) return sys::interrupted();
   if (!builder) return refuse(sys::quote(walk.path()) + " cannot be indexed", builder.error());
   Temporary file(dirfd, name);
   const auto publish = [&]() -> Result<void> {

@@ -14,6 +14,7 @@
 #include <spdlog/spdlog.h>
 
 #include "fs/fuse/confinement.h"
+#include "fs/sys/interruption.h"
 #include "fs/sys/shedding.h"
 #include "snapshotter/snapshotter.h"
 #include "tools/command_line.h"
@@ -116,6 +117,8 @@ Outcome<void> run(const Arguments& arguments) {
     LAYERFS_TRY(accept_until(listening.get(), stop.get(), [&](sys::UniqueFd connection) {
       service.serve(std::move(connection));
     }));
+    // The service waits for the calls that it has begun: those that take long give up.
+    sys::request_interruption();
   }
   if (own_socket) ::unlink(arguments.address.c_str());
   return {};
