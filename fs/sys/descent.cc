@@ -10,14 +10,11 @@
 namespace layerfs::sys {
 namespace {
 
-constexpr int kDirectory = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 // Most trees are not deeper, and are walked without a look at "..".
 constexpr std::size_t kMostOpen = 16;
 
 Result<UniqueFd> open_directory(int dirfd, const char* name) {
-  UniqueFd fd(::openat(dirfd, name, kDirectory));
-  if (!fd) return fail(Errno::last());
-  return fd;
+  return open_beneath(dirfd, name, O_RDONLY | O_DIRECTORY);
 }
 
 }  // namespace
@@ -44,7 +41,7 @@ Result<void> Descent::enter(const char* name) {
 
 Result<void> Descent::leave() {
   if (open_.size() == 1) {
-    LAYERFS_TRY_ASSIGN(UniqueFd parent, open_directory(open_.back().get(), ".."));
+    LAYERFS_TRY_ASSIGN(UniqueFd parent, open_parent(open_.back().get()));
     LAYERFS_TRY_ASSIGN(const struct stat status, stat_fd(parent.get()));
     const Level& above = levels_[levels_.size() - 2];
     if (status.st_dev != above.device || status.st_ino != above.inode) return fail(ESTALE);

@@ -81,6 +81,10 @@ Result<UniqueFd> open_beneath(int dirfd, const char* path, int flags, mode_t mod
   return open_how_asked(dirfd, path, how);
 }
 
+Result<UniqueFd> open_parent(int dirfd) {
+  return open_plain(dirfd, "..", O_RDONLY | O_DIRECTORY, 0);
+}
+
 Result<UniqueFd> open_in_root(int dirfd, const char* path, int flags) {
   open_how how = {};
   how.flags = static_cast<__u64>(flags);

@@ -34,6 +34,9 @@ Result<UniqueFd> open_beneath(int dirfd, const char* path, int flags, mode_t mod
 // leads out of it (openat2 with RESOLVE_IN_ROOT, NO_MAGICLINKS).
 Result<UniqueFd> open_in_root(int dirfd, const char* path, int flags);
 
+// The directory that the directory `dirfd` is in by now, for reading.
+Result<UniqueFd> open_parent(int dirfd);
+
 // An O_PATH descriptor of whatever the single `name` is, a symlink itself included.
 Result<UniqueFd> open_entry(int dirfd, const char* name);
 

@@ -138,7 +138,11 @@ TEST(Index, HoldsNoMemoryAtRestAndIsReadAfterIt) {
   const auto index = open_or_die(file);
   const long before = mapped_kib();
   ASSERT_TRUE(index->verify());
-  EXPECT_GT(mapped_kib(), before + 1000);
+  // How much of a page around it the kernel maps with each depends on how the file was written.
+  const auto read =
+      index->for_each(kIndexRoot, 0, [](const IndexedEntry&) { return Result<void>(); });
+  ASSERT_TRUE(read);
+  EXPECT_GT(mapped_kib(), before + 400);
   index->rest();
   EXPECT_LT(mapped_kib(), before + 200);
   EXPECT_TRUE(index->find(kIndexRoot, "7").value());
