@@ -73,6 +73,7 @@ class Check {
 
   void check_image(const Image& image) {
     const std::string name = image.name.empty() ? image.manifest.text() : image.name;
+    if (!image.false_name.empty()) add(Part::kImage, name, about_false_name(image));
     const auto unpacked =
         image.layers.size() - static_cast<std::size_t>(std::ranges::count(image.layers, ""));
     if (unpacked != image.layers.size()) {

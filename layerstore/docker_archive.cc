@@ -5,6 +5,7 @@
 
 #include "layerstore/json_view.h"
 #include "layerstore/quote.h"
+#include "layerstore/reference.h"
 
 namespace layerfs::store {
 
@@ -53,7 +54,9 @@ Outcome<std::vector<SourceImage>> read_docker_images(const FileSet& files,
   for (const JsonView& item : json->items()) {
     const std::vector<std::string> tags = item.texts("RepoTags");
     for (const std::string& tag : tags) names += (names.empty() ? "" : ", ") + tag;
-    if (!select.empty() && std::ranges::find(tags, select) == tags.end()) continue;
+    // An archive of this kind knows no digests of manifests.
+    const bool selected = !is_digest_form(select) && std::ranges::find(tags, select) != tags.end();
+    if (!select.empty() && !selected) continue;
     LAYERFS_TRY_ASSIGN(SourceImage image, read_image(files, item));
     if (!select.empty()) image.names = {select};
     images.push_back(std::move(image));

@@ -9,6 +9,7 @@
 #include "layerstore/manifest.h"
 #include "layerstore/media_type.h"
 #include "layerstore/quote.h"
+#include "layerstore/reference.h"
 
 namespace layerfs::store {
 
@@ -62,8 +63,9 @@ class LayoutReader {
   }
 
   static bool is_selected(const Descriptor& entry, const std::string& select) {
-    return name_of(entry) == select || entry.annotation(kRefName) == select ||
-           entry.digest.text() == select || entry.digest.hex() == select;
+    if (is_digest_form(select))
+      return entry.digest.text() == select || entry.digest.hex() == select;
+    return name_of(entry) == select || entry.annotation(kRefName) == select;
   }
 
   Outcome<std::string> document(const Descriptor& descriptor, const char* what) const {

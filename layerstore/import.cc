@@ -23,24 +23,19 @@
 #include "layerstore/manifest.h"
 #include "layerstore/media_type.h"
 #include "layerstore/quote.h"
+#include "layerstore/reference.h"
 #include "layerstore/staging.h"
 
 namespace layerfs::store {
 
 namespace {
 
-constexpr std::size_t kLongestReference = 255;
-
-bool is_alphanumeric(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
-
 // "debian.oci.tar" without a name of its own is "debian".
 std::string name_from_source(const std::string& source) {
   std::error_code error;
   std::string stem = std::filesystem::absolute(source, error).lexically_normal().filename();
   stem = stem.substr(0, stem.find('.'));
-  return is_valid_reference(stem) ? stem : "";
+  return parse_reference(stem) ? stem : "";
 }
 
 // Everything that an import needs from step to step; the steps are in doc/store.md.
@@ -83,11 +78,6 @@ class Import {
     for (SourceImage& image : images_) {
       if (image.names.empty()) image.names.push_back(name_from_source(options_.source));
       if (image.names[0].empty()) return refuse("the image has no name: give it one with --name");
-      for (const std::string& name : image.names) {
-        if (!is_valid_reference(name)) {
-          return refuse(quote(name) + " is no valid name for an image: give another with --name");
-        }
-      }
     }
     return {};
   }
@@ -144,7 +134,7 @@ class Import {
   // layers below; and the image its manifest.
   Outcome<void> complete(SourceImage& image) {
     const std::vector<Digest> chain = chain_ids(image.parsed_config.diff_ids);
-    ImportedImage imported{image.names, Digest(Digest::Bytes{})};
+    ImportedImage imported{{}, Digest(Digest::Bytes{})};
     std::vector<sys::UniqueFd> below;  // trees, top first
     for (std::size_t i = 0; i < image.layers.size(); ++i) {
       const Digest& diff_id = image.layers[i].diff_id;
@@ -164,6 +154,7 @@ class Import {
     }
     imported.layers = image.layers.size();
     LAYERFS_TRY_ASSIGN(imported.manifest, add_documents(image));
+    imported.names = image.names;
     result_.images.push_back(std::move(imported));
     return {};
   }
@@ -233,11 +224,32 @@ class Import {
     const Digest manifest = Digest::of(image.manifest);
     LAYERFS_TRY(add_document(config, image.config));
     LAYERFS_TRY(add_document(manifest, image.manifest));
+    LAYERFS_TRY(settle_names(image, manifest));
     for (const std::string& name : image.names) {
       references_.push_back(
           {image.manifest_type, manifest, image.manifest.size(), std::nullopt, {{kRefName, name}}});
     }
+    if (image.names.empty()) {
+      references_.push_back({image.manifest_type, manifest, image.manifest.size(), {}, {}});
+    }
     return manifest;
+  }
+
+  // Leaves out what is no name of an image with that manifest.
+  Outcome<void> settle_names(SourceImage& image, const Digest& manifest) {
+    for (const std::string& name : image.names) {
+      if (is_name_of(name, manifest)) continue;
+      const std::string why =
+          parse_reference(name)
+              ? quote(name) + " is no name of this image, whose digest is " + manifest.text()
+              : quote(name) + " is no valid name for an image";
+      if (!options_.name.empty()) return refuse(why);
+      result_.warnings.push_back(why + ": it is left out, and the image " + manifest.text() +
+                                 " kept; --name gives it a name");
+    }
+    std::erase_if(image.names,
+                  [&](const std::string& name) { return !is_name_of(name, manifest); });
+    return {};
   }
 
   std::string make_manifest(const SourceImage& image, const Digest& config) {
@@ -347,14 +359,6 @@ std::vector<const LayerProgress*> ImportProgress::layers() const {
   std::vector<const LayerProgress*> layers;
   for (const LayerProgress& layer : layers_) layers.push_back(&layer);
   return layers;
-}
-
-bool is_valid_reference(std::string_view name) {
-  return !name.empty() && name.size() <= kLongestReference && is_alphanumeric(name[0]) &&
-         is_alphanumeric(name.back()) && std::ranges::all_of(name, [](char c) {
-           return is_alphanumeric(c) ||
-                  std::string_view("-._:@+/").find(c) != std::string_view::npos;
-         });
 }
 
 Outcome<ImportResult> import_images(const Store& store, const ImportOptions& options,

@@ -57,12 +57,10 @@ struct ImportResult {
   std::vector<std::string> warnings;  // what could not be kept, a sentence each
 };
 
-// Imports all images of the source, or none: on failure the store is as it was.
+// Imports all images of the source, or none: on failure the store is as it was. A name in the
+// source that is no reference, or holds the digest of another manifest, is left out with a warning:
+// the image is there by its digest. Such a name in the options is refused.
 Outcome<ImportResult> import_images(const Store& store, const ImportOptions& options,
                                     ImportProgress& progress);
-
-// Whether other programs take it as a reference in an image layout (OCI image-spec,
-// annotations.md).
-bool is_valid_reference(std::string_view name);
 
 }  // namespace layerfs::store

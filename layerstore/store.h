@@ -19,6 +19,8 @@ namespace layerfs::store {
 // An image in the store.
 struct Image {
   std::string name;  // its reference in index.json; empty if it has none
+  // Its reference in index.json, if that would pass for the digest of another image: no name.
+  std::string false_name;
   Digest manifest;
   Digest config_digest;
   ImageConfig config;
@@ -40,10 +42,19 @@ class Store {
   Outcome<std::vector<Image>> images(std::vector<std::string>& problems) const;
 
   // The image that `reference` means: its whole name, the name without ":latest", the last
-  // components of a single name ("py:1" for "localhost/t/py:1"), "sha256:<manifest>", or at least
-  // four leading hexadecimal digits of one image's manifest or config. Refuses what is unknown,
-  // and what means more than one image.
+  // components of a single name ("py:1" for "localhost/t/py:1"), any of these with "@DIGEST" of its
+  // manifest, or at least four leading hexadecimal digits of the digest of one image's manifest or
+  // config, with "sha256:" in front or without. What is_digest_form() takes is never a name.
+  // Refuses what is unknown, and what means more than one image: also the name of one that is the
+  // beginning of another's digest.
   Outcome<Image> find(std::string_view reference) const;
+
+  // The same, and whether it was found by its digest alone.
+  struct Found {
+    Image image;
+    bool by_digest = false;
+  };
+  Outcome<Found> look_up(std::string_view reference) const;
 
   // The image's unpacked layers, top first, leased; without those that a layer above hides whole.
   Outcome<std::vector<Layer>> layers(const Image& image) const;
@@ -65,5 +76,8 @@ class Store {
 
   StoreDir dir_;
 };
+
+// A sentence about an image's false name.
+std::string about_false_name(const Image& image);
 
 }  // namespace layerfs::store

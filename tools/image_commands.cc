@@ -109,12 +109,10 @@ void print_image(Io& io, const store::Store& store, const Image& image) {
 
 // The layers that the image alone needs are gone after this, too.
 Outcome<void> remove_image(const store::Store& store, const std::string& reference, Io& io) {
-  LAYERFS_TRY_ASSIGN(const Image image, store.find(reference));
+  LAYERFS_TRY_ASSIGN(const store::Store::Found found, store.look_up(reference));
+  const Image& image = found.image;
   // An image that was asked for by its digest goes with all its names.
-  const std::string hex = reference.starts_with("sha256:") ? reference.substr(7) : reference;
-  const bool by_digest =
-      image.manifest.hex().starts_with(hex) || image.config_digest.hex().starts_with(hex);
-  const std::string name = by_digest && image.name != reference ? "" : image.name;
+  const std::string name = found.by_digest ? "" : image.name;
   LAYERFS_TRY(store::remove_references(store.dir(), image.manifest, name));
   io.out.print("removed {}\n", name.empty() ? image.manifest.text() : name);
   return {};
@@ -134,6 +132,9 @@ int run_images(const Args& args, Io& io) {
   const Outcome<std::vector<Image>> images = store->images(problems);
   if (!images) return report(io, images.error());
   for (const std::string& problem : problems) warn(io, problem);
+  for (const Image& image : *images) {
+    if (!image.false_name.empty()) warn(io, store::about_false_name(image));
+  }
   if (common.json) {
     Json json = Json::array();
     for (const Image& image : *images) json.push_back(to_json(image));

@@ -3,6 +3,7 @@
 #include "fs/sys/interruption.h"
 #include "layerstore/blob.h"
 #include "layerstore/import.h"
+#include "layerstore/reference.h"
 #include "layerstore/store.h"
 #include "tools/command_line.h"
 #include "tools/human.h"
@@ -39,6 +40,7 @@ void print_text(Io& io, const store::ImportResult& result) {
   for (const store::ImportedImage& image : result.images) {
     std::string names;
     for (const std::string& name : image.names) names += (names.empty() ? "" : ", ") + name;
+    if (names.empty()) names = image.manifest.text();
     io.out.print("{}: {}", names, counted(image.layers, "layer"));
     if (image.new_layers > 0) {
       io.out.print(", {} new, {} unpacked\n", image.new_layers, human_size(image.size));
@@ -103,8 +105,10 @@ int run_import(const Args& args, Io& io) {
     return kUsage;
   }
   const sys::InterruptingSignals signals;
-  if (!options.name.empty() && !store::is_valid_reference(options.name)) {
-    report(io, "'" + options.name + "' is no valid name for an image: letters, digits and -._:@+/");
+  if (!options.name.empty() && !store::parse_reference(options.name)) {
+    report(io, "'" + options.name +
+                   "' is no valid name for an image: [REGISTRY/]NAME[:TAG][@DIGEST], as in "
+                   "localhost/t/base:1, and no digest alone");
     return kUsage;
   }
   const Outcome<store::ImportResult> result = import(common, options, io);
