@@ -53,6 +53,12 @@ bool passes_for_digest(std::string_view name, const Digest& manifest) {
   return is_digest_form(name) || digested;
 }
 
+void give_name(Image& image, std::string name) {
+  const bool is_false = passes_for_digest(name, image.manifest);
+  (is_false ? image.false_name : image.name) = std::move(name);
+}
+
+// Without a name.
 Outcome<Image> load(const StoreDir& store, const Descriptor& entry) {
   LAYERFS_TRY_ASSIGN(const Digest digest, manifest_of(store, entry));
   LAYERFS_TRY_ASSIGN(const std::string manifest_text, read_document(store, digest));
@@ -62,15 +68,7 @@ Outcome<Image> load(const StoreDir& store, const Descriptor& entry) {
   if (config.diff_ids.size() != manifest.layers.size()) {
     return refuse("its manifest and its configuration disagree about the number of layers");
   }
-  std::string name = entry.annotation(kRefName), false_name;
-  if (passes_for_digest(name, digest)) name.swap(false_name);
-  Image image{std::move(name),
-              std::move(false_name),
-              digest,
-              manifest.config.digest,
-              std::move(config),
-              0,
-              {}};
+  Image image{{}, {}, digest, manifest.config.digest, std::move(config), 0, {}};
   image.blob_size = manifest.config.size;
   for (const Descriptor& layer : manifest.layers) image.blob_size += layer.size;
   image.layers = keys_of(store, image.config.diff_ids);
@@ -180,7 +178,7 @@ Outcome<std::vector<Image>> Store::images(std::vector<std::string>& problems) co
     const Outcome<Image>& image = known->second;
     if (image) {
       images.push_back(*image);
-      images.back().name = entry.annotation(kRefName);
+      give_name(images.back(), entry.annotation(kRefName));
     } else {
       const std::string name = entry.annotation(kRefName);
       problems.push_back("the image '" + (name.empty() ? entry.digest.text() : name) +

@@ -21,8 +21,11 @@ Result<UniqueFd> open_directory(int dirfd, const char* name) {
 
 Result<Descent> Descent::from(int dirfd, const char* name) {
   Descent descent;
-  LAYERFS_TRY_ASSIGN(UniqueFd fd, open_directory(dirfd, name));
-  LAYERFS_TRY(descent.add({}, std::move(fd)));
+  // A path that stands alone leads where it says; in a directory nothing leads out of it.
+  auto top = dirfd == AT_FDCWD ? open_path(name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+                               : open_directory(dirfd, name);
+  if (!top) return fail(top.error());
+  LAYERFS_TRY(descent.add({}, *std::move(top)));
   return descent;
 }
 

@@ -67,8 +67,7 @@ TEST_P(HostileMarks, OfTheUsersNamespaceInALowerLayerLeadNowhere) {
 TEST_P(HostileMarks, OfAUserOfANamespaceLeadNowhere) {
   make_secret();
   lead_to_secret(dir_.make("theirs"), "user");
-  for (const char* name : {"root", "theirs", "mnt"})
-    std::filesystem::rename(dir_ / name, disk_ / name);
+  out(dir_.path(), "mkdir -p mnt; mv root theirs mnt '" + disk_.string() + "'");
   out(disk_,
       "chown -R 101000:101000 theirs; chown -R 100000:100000 root upper work mnt;"
       "chown 100000:100000 .; chmod 755 . ..; mknod -m 666 fuse c 10 229");
@@ -84,7 +83,7 @@ TEST_P(HostileMarks, OfAUserOfANamespaceLeadNowhere) {
   const Ran ran = run(
       {"unshare", "--mount", "--propagation", "private", "sh", "-ec",
        "mount --bind $1/fuse /dev/fuse; mkfifo $1/go;"
-       "unshare --user --mount sh -ec 'read go <$1/go; exec setpriv --reuid 0 --regid 0 "
+       "unshare --user --keep-caps --mount sh -ec 'read go <$1/go; exec setpriv --reuid 0 --regid 0 "
        "--clear-groups sh -ec \"$2\" sh $1' sh $1 \"$2\" & child=$!;"
        "while [ $(readlink /proc/$child/ns/user) = $(readlink /proc/self/ns/user) ]; do sleep 0.05;"
        "done; echo 0 100000 65536 >/proc/$child/uid_map; echo 0 100000 65536 >/proc/$child/gid_map;"

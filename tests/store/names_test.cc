@@ -43,10 +43,11 @@ class Names : public StoreTest {
   // As an older version, or another program, may have left index.json.
   void rename_in_index(const std::string& from, const std::string& to) const {
     std::string index = read_file(root() / "index.json");
-    const std::string quoted = '"' + from + '"';
+    // Not the digest of another entry, which may read the same.
+    const std::string quoted = "ref.name\": \"" + from + '"';
     const std::size_t at = index.find(quoted);
     ASSERT_NE(at, std::string::npos);
-    write_file(root() / "index.json", index.replace(at, quoted.size(), '"' + to + '"'));
+    write_file(root() / "index.json", index.replace(at, quoted.size(), "ref.name\": \"" + to + '"'));
   }
 
   std::string good_;
