@@ -105,6 +105,11 @@ TEST_F(Install, ProgramsAreHardened) {
     for (const char* sign : {"DYN (Position-Independent Executable file)", "GNU_RELRO", "BIND_NOW"})
       EXPECT_THAT(headers, HasSubstr(sign)) << program;
     EXPECT_THAT(headers, ContainsRegex("GNU_STACK.* RW  ")) << program;
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    const std::string symbols = run({"readelf", "-W", "--dyn-syms", installed() / program}).out;
+    EXPECT_THAT(symbols, HasSubstr("__stack_chk_fail")) << program;
+    EXPECT_THAT(symbols, ContainsRegex("__[a-z]+_chk")) << program;
+#endif
   }
 }
 

@@ -83,7 +83,8 @@ TEST_P(HostileMarks, OfAUserOfANamespaceLeadNowhere) {
   const Ran ran = run(
       {"unshare", "--mount", "--propagation", "private", "sh", "-ec",
        "mount --bind $1/fuse /dev/fuse; mkfifo $1/go;"
-       "unshare --user --keep-caps --mount sh -ec 'read go <$1/go; exec setpriv --reuid 0 --regid 0 "
+       "unshare --user --keep-caps --mount sh -ec 'read go <$1/go; exec setpriv --reuid 0 --regid "
+       "0 "
        "--clear-groups sh -ec \"$2\" sh $1' sh $1 \"$2\" & child=$!;"
        "while [ $(readlink /proc/$child/ns/user) = $(readlink /proc/self/ns/user) ]; do sleep 0.05;"
        "done; echo 0 100000 65536 >/proc/$child/uid_map; echo 0 100000 65536 >/proc/$child/gid_map;"

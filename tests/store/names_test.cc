@@ -47,7 +47,8 @@ class Names : public StoreTest {
     const std::string quoted = "ref.name\": \"" + from + '"';
     const std::size_t at = index.find(quoted);
     ASSERT_NE(at, std::string::npos);
-    write_file(root() / "index.json", index.replace(at, quoted.size(), "ref.name\": \"" + to + '"'));
+    write_file(root() / "index.json",
+               index.replace(at, quoted.size(), "ref.name\": \"" + to + '"'));
   }
 
   std::string good_;
