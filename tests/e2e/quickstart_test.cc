@@ -12,11 +12,10 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// The sources as they are, changes that are not committed included, and nothing that was built.
+// The sources as they are, and nothing that was built.
 void copy_sources(const std::filesystem::path& target) {
-  const Ran copied = shell("cd '" LAYERFS_SOURCE_ROOT
-                           "' && git -c safe.directory='*' ls-files -z -co --exclude-standard | "
-                           "xargs -0 cp -P --parents -t '" +
+  const Ran copied = shell("tar -C '" LAYERFS_SOURCE_ROOT
+                           "' --exclude='./build*' --exclude=./.git -cf - . | tar -xf - -C '" +
                            target.string() + "'");
   ASSERT_EQ(copied.status, 0) << copied.err;
 }
